@@ -1,0 +1,73 @@
+"""`ebpf-replay`: words in, one subcommand run, exit status out. Imports a command's module only when it is asked for.
+
+Exit status: 0 done; 1 the thing asked about is not so; 2 usage; 3 not a capture, or damaged beyond reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from capfile.errors import CapfileError
+
+# name -> (module, one line of help)
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "show": ("replay.commands.show", "the exchanges (the default command)"),
+    "verify": ("replay.commands.verify", "complete, or exactly what is missing"),
+}
+DEFAULT_COMMAND: Final = "show"
+
+
+class UsageError(Exception):
+    """The user asked for something that cannot be; the message says what to do. Exit status 2."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; every expected error becomes one line on standard error and its exit status."""
+    words = list(sys.argv[1:] if words is None else words)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        words.insert(0, DEFAULT_COMMAND)
+    try:
+        arguments = _parser(words[0] if words else "").parse_args(words)
+        status: int = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return _complain(str(error), 2)
+    except CapfileError as error:
+        return _complain(str(error), 3)
+    except BrokenPipeError:
+        # The reader of our output went away: not an error, but Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 3)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"ebpf-replay: {message}", file=sys.stderr)
+    return status
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """The whole parser; only `command`'s own options are configured, so that the other modules need no import."""
+    parser = argparse.ArgumentParser(prog="ebpf-replay", description="Rebuild HTTP exchanges from a capture file.")
+    parser.add_argument("--version", action="version", version=f"ebpf-replay {_version()}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, help_line) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_line)
+        if name == command:
+            importlib.import_module(module).configure(subparser)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ebpf-rec")

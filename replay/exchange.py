@@ -1,0 +1,162 @@
+"""The exchange vocabulary: what the pipeline yields, and what every output, filter and test reads.
+
+Frozen facts. Times are ns of CLOCK_MONOTONIC of the recorded host (`started_at` is ns since 1970, from the file's clock
+anchor); sizes and positions are bytes. Header names and values are kept as they stood on the wire, decoded as latin-1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from replay.stream import Flow, Side
+
+Headers = tuple[tuple[str, str], ...]  # (name, value) in the order and case of the wire
+
+# How much of an exchange is known. "complete": every byte of both messages; the others name the first reason.
+Completeness = Literal[
+    "complete",
+    "request-only",  # the capture holds no byte of a response
+    "response-only",  # a response nobody asked for in this capture
+    "gap",  # bytes are missing inside a message (see problems: offset, length, reason)
+    "truncated-by-close",  # the connection ended inside a message
+    "truncated-by-end",  # the recording ended inside a message
+    "open",  # the recording ended while the response was awaited
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One named deviation or loss (docs/problems.md lists the codes). `offset` counts from the start of the message's
+    first byte in its direction of the connection."""
+
+    code: str
+    side: Flow
+    offset: int | None = None
+    length: int | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A de-framed message body (chunking removed, content codings untouched)."""
+
+    size: int  # bytes after de-framing, missing ones included where their number is known
+    captured: int  # bytes of those that were seen
+    data: bytes  # the captured bytes, up to the limit MAX_BODY_KEPT; holes are not filled
+    sha256: str  # of the captured bytes; the body's own hash when captured == size
+    decoded: bytes | None = None  # content codings undone, bounded; None if there are none or it failed
+    content_encoding: str = ""
+    decoded_size: int | None = None
+    gaps: tuple[tuple[int, int], ...] = ()  # (offset in the body, length) of the missing parts
+
+
+@dataclass(frozen=True, slots=True)
+class Informational:
+    """A 1xx response that came before the final one."""
+
+    status: int
+    reason: str
+    headers: Headers
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it stood on the wire."""
+
+    method: str
+    target: str
+    version: str
+    headers: Headers
+    body: Body
+    trailers: Headers = ()
+    raw_head: bytes = b""
+    position: int = 0  # of its first byte in its direction
+    end_position: int = 0  # one past its last byte
+    first_byte_time: int = 0
+    last_byte_time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A final response as it stood on the wire."""
+
+    status: int
+    reason: str
+    version: str
+    headers: Headers
+    body: Body
+    trailers: Headers = ()
+    informational: tuple[Informational, ...] = ()
+    raw_head: bytes = b""
+    position: int = 0
+    end_position: int = 0
+    first_byte_time: int = 0
+    last_byte_time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """The traced process on whose socket the exchange was seen."""
+
+    pid: int
+    comm: str = ""
+    exe: str = ""
+    command_line: tuple[str, ...] = ()
+    cgroup: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One socket of the traced process, as its exchanges show it."""
+
+    id: str
+    family: Literal["inet", "inet6", "unix"]
+    client: str  # "127.0.0.1:40112", "[::1]:80", or a Unix socket's path
+    server: str
+    side: Side
+    tls: bool = False
+    socket: int = 0
+    generation: int = 0
+    joined_midstream: bool = False
+    opened_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its response. Either may be None where it was not seen, never both."""
+
+    id: str  # connection id, "-", ordinal in the connection from 1
+    protocol: str
+    connection: Connection
+    process: ProcessFacts | None
+    started_at: int  # ns since 1970, UTC
+    duration_ns: int | None  # first byte of the request to last byte of the response; None without either
+    request_ns: int | None  # first to last byte of the request (HAR: send)
+    wait_ns: int | None  # last byte of the request to first byte of the final response (HAR: wait)
+    response_ns: int | None  # first to last byte of the response (HAR: receive)
+    request: Request | None
+    response: Response | None
+    completeness: Completeness
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte of both messages is known."""
+        return self.completeness == "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueConnection:
+    """A connection whose bytes are not (or no longer) HTTP/1: listed with counts, never as false exchanges."""
+
+    connection: Connection
+    process: ProcessFacts | None
+    protocol: str  # "tls", "http/2", "websocket", "tunnel", "unknown", "empty", …
+    request_bytes: int  # client to server
+    response_bytes: int
+    missing_bytes: int = 0
+    detail: str = ""
