@@ -44,6 +44,7 @@ enum event_reason {
 	REASON_MESSAGE_LIMIT = 13, /* sendmmsg/recvmmsg: more messages than the loop's ceiling */
 	REASON_SCRATCH_BUSY = 14,  /* the per-CPU scratch was in use (preempted program) */
 	REASON_DAMAGED = 15,     /* computed by the reader: the file is cut or damaged there */
+	REASON_PACKET_LOSS = 16, /* an imported packet recording does not hold the packets that carried them */
 };
 
 enum event_flag {

@@ -59,6 +59,7 @@ class Reason(IntEnum):
     MESSAGE_LIMIT = 13
     SCRATCH_BUSY = 14
     DAMAGED = 15
+    PACKET_LOSS = 16
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ from capfile.errors import CapfileError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("replay.commands.show", "the exchanges (the default command)"),
     "verify": ("replay.commands.verify", "complete, or exactly what is missing"),
+    "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }
 DEFAULT_COMMAND: Final = "show"
 

@@ -1,0 +1,49 @@
+"""The bytes of a recording, plain or gzip, from a file or a pipe.
+
+Knows only how to read on: the end comes as fewer bytes than asked for, and where the compressed data end badly
+`damage` says so. Never holds more than it was asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from typing import BinaryIO, Final, Self, cast
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+class Source:
+    """Read from `file`, unpacking gzip where its magic number stands first (RFC 1952 §2.3.1)."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        buffered = io.BufferedReader(cast(io.RawIOBase, file))
+        packed = buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        self._file = gzip.GzipFile(fileobj=buffered) if packed else buffered
+        self.offset = 0
+        self.damage = ""
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open `path`, or standard input for "-"; OSError as `open` raises it."""
+        return cls(sys.stdin.buffer if path == "-" else open(path, "rb"))
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end."""
+        try:
+            data = self._file.read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            self.damage, data = f"gzip: {error}", b""
+        self.offset += len(data)
+        return data
+
+    def line(self, limit: int) -> bytes:
+        """The next line with its end; of a longer one the first `limit` bytes, empty at the end of the input."""
+        try:
+            data = self._file.readline(limit)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            self.damage, data = f"gzip: {error}", b""
+        self.offset += len(data)
+        return data
