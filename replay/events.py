@@ -1,0 +1,140 @@
+"""Frames in, events out in one order: by time across all CPUs and rings. Positions settle the rest (streams.py).
+
+A chunk is what one drain took from one ring, so a ring's events are in order and the rings are not. An event is let go
+when nothing still to come can be earlier: there is no window of time or bytes that could be too short. The `Outlook`
+knows what is to come, because it looked through the file before (or, on a pipe, because rings are drained in turns).
+Keeps the undecoded chunks of that stretch and one event per ring in memory; what cannot be an event is counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+from capfile.errors import CapfileError
+from capfile.event import Event, LostRecord, records
+from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
+from capfile.reader import Damage, decompressed
+from replay.ledger import Ledger, RingKey, RingTally
+
+FOREVER: Final = 1 << 64  # later than any u64 time
+Facts = Process | Socket | Mark
+Item = Event | Facts
+
+
+class Outlook(Protocol):
+    """Knows what the frames still to be read can bring."""
+
+    def after(self, frame: Frame | Damage) -> int:
+        """No event in the frames after this one is earlier than the time returned (ns)."""
+        ...
+
+
+def ordered(frames: Iterable[Frame | Damage], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
+    """Every event of the recording in one order, and the facts that the recorder wrote beside them at their times."""
+    merge = _Merge(ledger)
+    for frame in frames:
+        merge.add(frame)
+        yield from merge.release(outlook.after(frame))
+    yield from merge.release(FOREVER)
+
+
+class _Merge:
+    """A heap of rings, each with its next event; facts are a ring of their own kind."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._rings: dict[RingKey, _RingQueue] = {}
+        # (time, rank, number, ring or None, item): facts before control events before data of the same instant
+        self._heap: list[tuple[int, int, int, _RingQueue | None, Item]] = []
+        self._facts = 0
+
+    def add(self, frame: Frame | Damage) -> None:
+        """Take in one frame of the file."""
+        if isinstance(frame, Chunk):
+            self._chunk(frame)
+        elif isinstance(frame, Process | Socket | Mark):
+            self._facts += 1
+            heapq.heappush(self._heap, (frame.time, 0, self._facts, None, frame))
+        elif isinstance(frame, Counters):
+            self._ledger.counters = frame
+        elif isinstance(frame, Damage):
+            self._ledger.cut |= frame.kind == "cut"
+            self._ledger.file_damage(f"{frame.kind} at byte {frame.offset}: {frame.detail}")
+        elif isinstance(frame, Header) and frame.segment and not self._rings:
+            self._ledger.whole_from_start = False
+
+    def _chunk(self, chunk: Chunk) -> None:
+        key = (chunk.cpu, chunk.ring)
+        ring = self._rings.get(key)
+        if ring is None:
+            ring = self._rings[key] = _RingQueue(key, self._ledger)
+        ring.chunks.append(chunk)
+        if ring.idle:
+            self._push(ring)
+
+    def _push(self, ring: _RingQueue) -> None:
+        event = next(ring.events, None)
+        ring.idle = event is None
+        if event is None:
+            ring.events = ring.walk()  # a finished generator stays finished; the next chunk needs a new one
+        else:
+            heapq.heappush(self._heap, (event.time, ring.rank, ring.number, ring, event))
+
+    def release(self, bound: int) -> Iterator[Item]:
+        """Everything earlier than `bound`, in order."""
+        heap = self._heap
+        while heap and heap[0][0] < bound:
+            _, _, _, ring, item = heapq.heappop(heap)
+            yield item
+            if ring is None:
+                continue
+            # Most of the time the same ring has the next event too: no need to go through the heap for it.
+            limit = min(bound, heap[0][0]) if heap else bound
+            for event in ring.events:
+                if event.time >= limit:
+                    heapq.heappush(heap, (event.time, ring.rank, ring.number, ring, event))
+                    break
+                yield event
+            else:
+                ring.idle = True
+                ring.events = ring.walk()
+
+
+class _RingQueue:
+    """The chunks of one ring that were read and not yet decoded."""
+
+    __slots__ = ("chunks", "events", "idle", "key", "ledger", "number", "rank", "tally")
+
+    def __init__(self, key: RingKey, ledger: Ledger) -> None:
+        self.key = key
+        self.rank = 1 if key[1] == Ring.CONTROL else 2
+        self.number = key[0]
+        self.ledger = ledger
+        self.tally: RingTally = ledger.tally(key)
+        self.chunks: deque[Chunk] = deque()
+        self.idle = True
+        self.events: Iterator[Event] = self.walk()
+
+    def walk(self) -> Iterator[Event]:
+        """The events of the queued chunks, each checked against the ring's sequence."""
+        tally = self.tally
+        while self.chunks:
+            chunk = self.chunks.popleft()
+            try:
+                for record in records(decompressed(chunk)):
+                    if isinstance(record, LostRecord):
+                        tally.perf_lost += record.lost
+                        continue
+                    if record.sequence == tally.next:
+                        tally.next += 1
+                    else:
+                        self.ledger.jump(tally, record.sequence, record.time)
+                    tally.damaged = False
+                    tally.records += 1
+                    tally.last_time = record.time
+                    yield record
+            except CapfileError as error:
+                self.ledger.unreadable(self.key, f"chunk of CPU {self.key[0]} unreadable: {error}")

@@ -1,0 +1,134 @@
+"""Capture files in, frames out: opens what the user named, and looks ahead so that events can be put in order.
+
+The only stage that touches files. Segments of one recording are read as one; what the reader had to skip appears among
+the frames as `Damage`, in its place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from capfile.errors import NotACapture
+from capfile.frames import Chunk, Frame, Header, Process
+from capfile.reader import Damage, Reader
+from replay.events import FOREVER
+
+SPOOL_MEMORY: Final = 64 << 20  # bytes of standard input kept in memory before they go to a temporary file
+
+
+def frames(reader: Reader) -> Iterator[Frame | Damage]:
+    """The frames of one file, and its damage where it was met."""
+    seen = 0
+    for frame in reader:
+        yield from reader.damage[seen:]
+        seen = len(reader.damage)
+        yield frame
+    yield from reader.damage[seen:]
+
+
+def opened(name: str) -> BinaryIO:
+    """The file `name`, or standard input for "-": kept aside, because it has to be read twice. OSError as `open`."""
+    if name != "-":
+        return open(name, "rb")
+    spool = tempfile.SpooledTemporaryFile(SPOOL_MEMORY)  # noqa: SIM115  (the recording closes it)
+    shutil.copyfileobj(sys.stdin.buffer, spool)
+    spool.seek(0)
+    return spool  # type: ignore[return-value]  # it has every method that the reader uses
+
+
+@dataclass
+class Segment:
+    """One file of a recording."""
+
+    name: str
+    file: BinaryIO
+    header: Header
+
+    def frames(self) -> Iterator[Frame | Damage]:
+        """The file from its beginning."""
+        self.file.seek(0)
+        yield from frames(Reader(self.file))
+
+
+@dataclass
+class Recording:
+    """The segments of one recording, in order."""
+
+    segments: list[Segment] = field(default_factory=list)
+
+    @property
+    def header(self) -> Header:
+        """Of its first segment."""
+        return self.segments[0].header
+
+    def frames(self) -> Iterator[Frame | Damage]:
+        """All segments one after the other."""
+        for segment in self.segments:
+            yield from segment.frames()
+
+    def close(self) -> None:
+        """Close its files."""
+        for segment in self.segments:
+            segment.file.close()
+
+
+def recordings(names: Sequence[str]) -> list[Recording]:
+    """The recordings that these files are segments of, in the order of their first file. `CapfileError`, OSError."""
+    by_id: dict[object, Recording] = {}
+    for number, name in enumerate(names):
+        file = opened(name)
+        header = _header(file, name)
+        by_id.setdefault(header.recording_id or number, Recording()).segments.append(Segment(name, file, header))
+    for recording in by_id.values():
+        recording.segments.sort(key=lambda segment: segment.header.segment)
+    return list(by_id.values())
+
+
+def _header(file: BinaryIO, name: str) -> Header:
+    reader = Reader(file)
+    try:
+        for frame in reader:
+            if isinstance(frame, Header):
+                return frame
+    except NotACapture as error:
+        raise NotACapture(f"{name}: {error}", error.offset) from None
+    raise NotACapture(f"{name}: not a capture file: it has no header")
+
+
+class LookedAhead:
+    """An `Outlook` that knows every chunk still to come, because it has seen the file before."""
+
+    def __init__(self, coming: Iterable[Frame | Damage]) -> None:
+        """Reads all of `coming`; keeps 8 bytes per chunk."""
+        self.processes: list[Process] = []
+        times = array("Q")
+        before: dict[tuple[int, int], int] = {}
+        for frame in coming:
+            if isinstance(frame, Chunk):
+                # A chunk that does not say (it begins with a PERF_RECORD_LOST) is later than its ring's previous one.
+                key = (frame.cpu, frame.ring)
+                before[key] = min(frame.first_time, FOREVER - 1) or before.get(key, 0)
+                times.append(before[key])
+            elif isinstance(frame, Process):
+                self.processes.append(frame)
+        # earliest[i]: no event in chunk i or after it is earlier
+        self._earliest = _running_minimum(times)
+        self._read = 0
+
+    def after(self, frame: Frame | Damage) -> int:
+        """See `replay.events.Outlook`."""
+        if isinstance(frame, Chunk):
+            self._read += 1
+        return self._earliest[self._read] if self._read < len(self._earliest) else FOREVER
+
+
+def _running_minimum(times: array[int]) -> array[int]:
+    for number in range(len(times) - 2, -1, -1):
+        times[number] = min(times[number], times[number + 1])
+    return times

@@ -1,0 +1,363 @@
+"""Ordered events in, `Bytes | Gap | Eof` per socket and direction out, positions that join up.
+
+Knows sockets and byte positions; nothing of HTTP, addresses or files. A hole is computed from positions, never
+guessed: its reason is the event's own, or what the ledger knows of that time. An event that comes before the bytes in
+front of it (two threads, two CPUs) is held until they come, or until it is proven that they were lost. Every limit is
+counted in `skipped`; a socket that has ended is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from capfile.errors import EventError
+from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, SocketFacts
+from capfile.frames import Socket
+from replay.events import Item
+from replay.ledger import Ledger
+from replay.stream import Bytes, Eof, Gap, StreamEvent
+
+MAX_SOCKETS: Final = 1 << 18  # open at once; about 1 KiB each
+MAX_HELD_BYTES: Final = 8 << 20  # of one direction, waiting for bytes in front of them
+MAX_USERS: Final = 64  # processes remembered per socket
+# How long an event waits for bytes in front of it once records are known to be lost. What it waits for is a call that
+# took its position first and reached its ring later: microseconds, or a few turns of a busy scheduler.
+SETTLE_NS: Final = 1_000_000_000
+TCP_ESTABLISHED: Final = 1  # include/net/tcp_states.h
+TCP_CLOSE: Final = 7
+
+_DIRECTIONS: Final = (int(Direction.RECEIVE), int(Direction.SEND))
+_REASONS: Final = {int(reason): reason.label for reason in Reason}
+_EOF, _FILE_NAME = int(Flag.EOF), int(Flag.FILE_NAME)
+_DATA: Final = int(Kind.DATA)
+End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
+
+
+class _Direction:
+    """One direction of one socket: where it is, and what came too early."""
+
+    __slots__ = ("ended", "held", "held_bytes", "last_time", "next", "number", "started", "waiting")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.next = 0  # position of the next byte
+        self.started = False  # whether `next` is certain: bytes were seen, or the beginning was
+        self.ended = False
+        self.last_time = 0
+        self.held: dict[int, Event] = {}  # by position
+        self.held_bytes = 0
+        self.waiting = False  # in the queue of holes to be settled
+
+
+class SocketState:
+    """A socket while it is open. `user` is whatever the next stage keeps with it."""
+
+    __slots__ = (
+        "audit",
+        "facts",
+        "flags",
+        "generation",
+        "opened_at",
+        "receive",
+        "reset",
+        "send",
+        "socket",
+        "tgid",
+        "user",
+        "users",
+    )
+
+    def __init__(self, socket: int, generation: int, time: int, tgid: int) -> None:
+        self.socket = socket
+        self.generation = generation
+        self.opened_at = time
+        self.tgid = tgid  # of the process that was last seen using it
+        self.users: dict[int, int] = {tgid: time}  # process -> time of first use
+        self.facts: SocketFacts | None = None
+        self.flags = 0
+        self.receive = _Direction(Direction.RECEIVE)
+        self.send = _Direction(Direction.SEND)
+        self.reset = False
+        self.audit: tuple[int, int] | None = None  # (received, sent) as the kernel counts them
+        self.user: object = None
+
+
+class Step(NamedTuple):
+    """What the next stage gets: something happened in `direction` (RECEIVE or SEND) of a socket.
+
+    `event` is None when only the socket's facts became known or changed.
+    """
+
+    socket: SocketState
+    direction: int
+    event: StreamEvent | None
+
+
+class Streams:
+    """All sockets of one recording."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._sockets: dict[tuple[int, int], SocketState] = {}
+        self._parents: dict[int, tuple[int, int]] = {}  # child -> (parent, time of the fork)
+        self._children: dict[int, set[int]] = {}
+        self._unsettled: deque[tuple[int, SocketState, _Direction]] = deque()
+        self._closed_high = 0
+        self.skipped: Counter[str] = Counter()
+        self._actions: Final[dict[int, Callable[[Event, SocketState], list[Step]]]] = {
+            Kind.SOCKET: self._facts,
+            Kind.SHUTDOWN: self._shutdown,
+            Kind.CLOSE: self._close,
+            Kind.STATE: self._state,
+            Kind.AUDIT: self._audit,
+        }
+
+    def feed(self, item: Item) -> list[Step]:
+        """Everything that this event makes known."""
+        if type(item) is not Event:
+            return self._introduce(item) if isinstance(item, Socket) else []
+        unsettled = self._settle_until(item.time) if self._unsettled and self._unsettled[0][0] < item.time else []
+        if item.kind == _DATA:
+            socket = self._sockets.get((item.socket, item.generation)) or self._open(item)
+            if socket is None:
+                return unsettled
+            if item.tgid != socket.tgid:
+                self._used_by(socket, item)
+            steps = self._data(item, socket, socket.send if item.direction == Direction.SEND else socket.receive)
+        else:
+            steps = self._control(item)
+        return unsettled + steps if unsettled else steps
+
+    def finish(self) -> list[Step]:
+        """The recording is over: whatever is open is still open."""
+        steps: list[Step] = []
+        for socket in sorted(self._sockets.values(), key=lambda s: (s.generation, s.socket)):
+            steps += self._end(socket, "end-of-capture", max(socket.receive.last_time, socket.send.last_time))
+        return steps
+
+    # -- sockets
+
+    def _open(self, event: Event) -> SocketState | None:
+        if len(self._sockets) >= MAX_SOCKETS:
+            self.skipped["events of sockets beyond the limit"] += 1
+            return None
+        socket = SocketState(event.socket, event.generation, event.time, event.tgid)
+        socket.flags = event.flags & (Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
+        self._sockets[event.socket, event.generation] = socket
+        return socket
+
+    def _used_by(self, socket: SocketState, event: Event) -> None:
+        socket.tgid = event.tgid
+        if len(socket.users) < MAX_USERS:
+            socket.users.setdefault(event.tgid, event.time)
+
+    def _introduce(self, frame: Socket) -> list[Step]:
+        """A Socket frame: open since before this file. Its positions were read while events were under way, so the
+        first event decides where a direction starts if it is earlier."""
+        if (frame.socket, frame.generation) in self._sockets or len(self._sockets) >= MAX_SOCKETS:
+            return []
+        socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
+        socket.flags = frame.flags
+        socket.receive.next, socket.send.next = frame.received, frame.sent
+        self._sockets[frame.socket, frame.generation] = socket
+        return self._know(socket, frame.facts)
+
+    def _know(self, socket: SocketState, facts: bytes | memoryview) -> list[Step]:
+        try:
+            socket.facts = SocketFacts.unpack(facts)
+        except EventError:
+            self.skipped["socket facts that cannot be read"] += 1
+            return []
+        return [Step(socket, Direction.NONE, None)]
+
+    # -- control events
+
+    def _control(self, event: Event) -> list[Step]:
+        if event.kind == Kind.FORK:
+            self._parents[event.ret] = (event.tgid, event.time)
+            self._children.setdefault(event.tgid, set()).add(event.ret)
+            return []
+        if event.kind == Kind.EXIT:
+            return self._exit(event)
+        action = self._actions.get(event.kind)
+        if action is None or not event.generation:
+            return []
+        socket = self._sockets.get((event.socket, event.generation))
+        if socket is None and event.kind == Kind.SOCKET:
+            socket = self._open(event)
+        return [] if socket is None else action(event, socket)
+
+    def _facts(self, event: Event, socket: SocketState) -> list[Step]:
+        socket.flags |= event.flags
+        for direction in (socket.receive, socket.send):
+            direction.started |= direction.next == 0  # this is its beginning: position 0 is the first byte there was
+        return self._know(socket, event.payload)
+
+    def _shutdown(self, event: Event, socket: SocketState) -> list[Step]:
+        steps: list[Step] = []
+        if event.direction & Direction.SEND:
+            steps += self._end_direction(socket, socket.send, "fin", event.time)
+        if event.direction & Direction.RECEIVE:
+            steps += self._end_direction(socket, socket.receive, "close", event.time)
+        return steps
+
+    def _state(self, event: Event, socket: SocketState) -> list[Step]:
+        """Only says how the end will have come: bytes that arrived before it may still be read."""
+        old, new = event.ret >> 8 & 0xFF, event.ret & 0xFF
+        socket.reset |= old == TCP_ESTABLISHED and new == TCP_CLOSE
+        return []
+
+    def _audit(self, event: Event, socket: SocketState) -> list[Step]:
+        if len(event.payload) >= SOCKET_AUDIT.size:
+            received, sent, _, _ = SOCKET_AUDIT.unpack_from(event.payload)
+            socket.audit = (received, sent)
+        return []
+
+    def _close(self, event: Event, socket: SocketState) -> list[Step]:
+        how: End = "reset" if socket.reset or event.flags & Flag.RESET else "close"
+        return self._end(socket, how, event.time)
+
+    def _exit(self, event: Event) -> list[Step]:
+        """A process is gone, and with it the sockets that no other living process can hold."""
+        steps: list[Step] = []
+        for socket in [s for s in self._sockets.values() if event.tgid in s.users]:
+            since = socket.users.pop(event.tgid)
+            socket.users.update(self._heirs(event.tgid, since))
+            if not socket.users:
+                steps += self._end(socket, "process-exit", event.time)
+        self._forget(event.tgid)
+        return steps
+
+    def _heirs(self, tgid: int, since: int) -> dict[int, int]:
+        """Living children that were forked while the process had the socket, and when."""
+        forks = {child: self._parents[child][1] for child in self._children.get(tgid, ())}
+        return {child: time for child, time in forks.items() if time >= since}
+
+    def _forget(self, tgid: int) -> None:
+        self._children.pop(tgid, None)
+        parent = self._parents.pop(tgid, None)
+        if parent is not None and parent[0] in self._children:
+            self._children[parent[0]].discard(tgid)
+
+    # -- data
+
+    def _data(self, event: Event, socket: SocketState, direction: _Direction) -> list[Step]:
+        if direction.ended:
+            self.skipped["bytes after the end of their direction"] += event.size
+            return []
+        position = event.position
+        if position != direction.next:
+            if not direction.started:
+                direction.next = position if socket.facts is None else min(position, direction.next)
+            if position > direction.next:
+                return self._hold(event, socket, direction)
+            if position + event.size <= direction.next and position != direction.next:
+                self.skipped["bytes that came twice or too late"] += event.size
+                return []
+        steps = self._emit(event, socket, direction)
+        return steps + self._release(socket, direction) if direction.held else steps
+
+    def _emit(self, event: Event, socket: SocketState, direction: _Direction) -> list[Step]:
+        """The part of this event from `direction.next` on: bytes, then what is missing of them, or the end."""
+        direction.started = True
+        direction.last_time = time = event.time
+        position, end = direction.next, event.position + event.size
+        skip = position - event.position
+        payload = event.payload[skip : event.size] if skip or len(event.payload) > event.size else event.payload
+        steps: list[Step] = []
+        detail = ""
+        if event.flags & _FILE_NAME:
+            detail = bytes(event.payload).rstrip(b"\0").decode("utf-8", "backslashreplace")
+        elif len(payload):
+            steps.append(Step(socket, direction.number, Bytes(position, time, bytes(payload))))
+            position += len(payload)
+        if position < end:
+            reason = _REASONS.get(event.reason, Reason.UNKNOWN.label)
+            steps.append(Step(socket, direction.number, Gap(position, time, end - position, reason, detail)))
+        direction.next = max(end, direction.next)
+        if event.flags & _EOF and not event.size:
+            direction.ended = True
+            steps.append(Step(socket, direction.number, Eof(direction.next, time, "fin")))
+        return steps
+
+    # -- holes
+
+    def _hold(self, event: Event, socket: SocketState, direction: _Direction) -> list[Step]:
+        if event.position not in direction.held:
+            direction.held[event.position] = event._replace(payload=bytes(event.payload))
+            direction.held_bytes += len(event.payload)
+        if direction.held_bytes > MAX_HELD_BYTES:
+            return self._settle(socket, direction)
+        if not direction.waiting:
+            direction.waiting = True
+            self._unsettled.append((event.time + SETTLE_NS, socket, direction))
+        return []
+
+    def _release(self, socket: SocketState, direction: _Direction) -> list[Step]:
+        """What was held and now joins up."""
+        steps: list[Step] = []
+        while direction.held and not direction.ended:
+            position = min(direction.held)
+            if position > direction.next:
+                break
+            event = direction.held.pop(position)
+            direction.held_bytes -= len(event.payload)
+            if position + event.size >= direction.next:
+                steps += self._emit(event, socket, direction)
+        return steps
+
+    def _settle_until(self, now: int) -> list[Step]:
+        """Declare the holes that have waited long enough, if records are known to be lost at all: in a recording
+        without losses whatever is missing must still come."""
+        steps: list[Step] = []
+        while self._unsettled and self._unsettled[0][0] < now:
+            _, socket, direction = self._unsettled.popleft()
+            if direction.held and not self._ledger.losses:
+                self._unsettled.append((now + SETTLE_NS, socket, direction))
+                continue
+            direction.waiting = False
+            steps += self._settle(socket, direction)
+        return steps
+
+    def _settle(self, socket: SocketState, direction: _Direction) -> list[Step]:
+        """Everything held, each hole in between declared."""
+        steps: list[Step] = []
+        while direction.held and not direction.ended:
+            event = direction.held[min(direction.held)]
+            steps += self._hole(socket, direction, event.position, event.time)
+            steps += self._release(socket, direction)
+        direction.held.clear()
+        direction.held_bytes = 0
+        return steps
+
+    def _hole(self, socket: SocketState, direction: _Direction, end: int, time: int) -> list[Step]:
+        if end <= direction.next:
+            return []
+        reason = self._ledger.reason(direction.last_time or socket.opened_at, time)
+        gap = Gap(direction.next, time, end - direction.next, reason)
+        direction.next = end
+        return [Step(socket, direction.number, gap)]
+
+    # -- ends
+
+    def _end(self, socket: SocketState, how: End, time: int) -> list[Step]:
+        self._sockets.pop((socket.socket, socket.generation), None)
+        return [
+            *self._end_direction(socket, socket.receive, how, time),
+            *self._end_direction(socket, socket.send, how, time),
+        ]
+
+    def _end_direction(self, socket: SocketState, direction: _Direction, how: End, time: int) -> list[Step]:
+        """Settle what is held, add what only the kernel's audit knows of, and close the direction."""
+        if direction.ended:
+            return []
+        steps = self._settle(socket, direction)
+        if direction.ended:
+            return steps
+        if socket.audit is not None:
+            steps += self._hole(socket, direction, socket.audit[direction.number - 1], time)
+        direction.ended = True
+        steps.append(Step(socket, direction.number, Eof(direction.next, time, how)))
+        return steps
