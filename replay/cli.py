@@ -13,18 +13,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from capfile.errors import CapfileError
+from replay.errors import UsageError as UsageError
 
 # name -> (module, one line of help)
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("replay.commands.show", "the exchanges (the default command)"),
+    "filter-help": ("replay.commands.filter_help", "the filter language: every field, with an example"),
     "verify": ("replay.commands.verify", "complete, or exactly what is missing"),
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }
 DEFAULT_COMMAND: Final = "show"
-
-
-class UsageError(Exception):
-    """The user asked for something that cannot be; the message says what to do. Exit status 2."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
