@@ -73,9 +73,12 @@ find_python() {
     return 1
 }
 
-environment_is_ready() { # made for this folder (its scripts hold its path), its interpreter lives, nothing changed since
-    [ "$(cat .venv/ready 2>/dev/null)" = "$PWD" ] && [ ! pyproject.toml -nt .venv/ready ] &&
-        [ ! constraints.txt -nt .venv/ready ] && .venv/bin/python -c '' 2>/dev/null
+environment_works() { # made for this folder (its scripts hold its path), and its interpreter lives
+    [ "$(cat .venv/ready 2>/dev/null)" = "$PWD" ] && .venv/bin/python -c '' 2>/dev/null
+}
+
+environment_is_ready() {
+    environment_works && [ ! pyproject.toml -nt .venv/ready ] && [ ! constraints.txt -nt .venv/ready ]
 }
 
 part_python() {
@@ -89,8 +92,8 @@ part_python() {
         say "Python $OLDEST_PYTHON or later with its venv module is needed (on Debian: apt-get install python3 python3-venv)"
         exit 1
     fi
-    say "making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    say "packages into .venv, with $("$python" --version)"
+    environment_works || "$python" -m venv --clear .venv
     .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --root-user-action=ignore \
         -c constraints.txt -e '.[test]'
     printf '%s' "$PWD" >.venv/ready
