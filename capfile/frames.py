@@ -1,18 +1,25 @@
 """The frames of a capture file, one class each: what a frame says, not how it is written (FORMAT.md §2).
 
-A frame is one msgpack array of five, written so that its first 32 bytes have a fixed shape; the payload is a msgpack
-map of the fields below, but for Chunk, whose payload is that map followed by the ring's bytes as one bin.
+A frame is one msgpack array of six, written so that its first 36 bytes have a fixed shape (capfile/wire.py); the
+payload is a msgpack map of the fields below, but for Chunk, whose payload is that map followed by the ring's bytes as
+one bin. The annotations are the law: a value of another type is a damaged frame, and `int` means a number that is not
+negative.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from capfile.source import Region
 
 FORMAT_VERSION: Final = 1
 # A high bit, both line ends and ^Z, so that a copy made in text mode is noticed (as PNG does).
 SYNC_MARKER: Final = b"\xebREC\r\n\x1a\n"
+
+
+SIGNED: Final = "may be negative"
 
 
 class FrameKind(IntEnum):
@@ -69,7 +76,8 @@ class Chunk:
     last_time: int  # no event of it is later: the time of the drain
     size: int  # bytes of `data` once decompressed
     codec: str = "none"  # or "zstd"
-    data: bytes | memoryview = b""
+    # One buffer, or (in a large chunk of a seekable file) where it stands: use `capfile.codec.pieces` or `decompressed`
+    data: bytes | memoryview | Region = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class Process:
     command_line: list[str] = field(default_factory=list)
     cgroup: str = ""
     container: str = ""
-    uid: int = -1
+    uid: Annotated[int, SIGNED] = -1
     time: int = 0  # CLOCK_MONOTONIC, ns
 
 
@@ -127,10 +135,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Where the chunks are: [file offset, cpu, ring, first_time, last_time, size] rows, and what the segment saw."""
+    """Where the chunks before it are. A segment has as many Index frames as it needs; its End frame says where."""
 
+    # [offset from the segment's first byte, cpu, ring, first_time, last_time, size]
     chunks: list[list[int]]
-    sockets: list[list[int]] = field(default_factory=list)  # [socket, generation]
+    # [socket, generation] or [socket, generation, first time, last time]: sockets and their lives, as far as known
+    sockets: list[list[int]] = field(default_factory=list)
+    # One entry for each row of `chunks`: the generations of the sockets in it, or None where nobody looked. Empty:
+    # nobody looked at all (a live recorder does not).
+    generations: list[list[int] | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +152,9 @@ class End:
 
     time: int
     reason: str = ""  # "interrupt", "duration", "child-exit", "rotated", …
-    frames: int = 0
+    frames: int = 0  # frames before this one
     next_segment: bool = False
+    index: list[int] = field(default_factory=list)  # offsets of the Index frames from the segment's first byte
 
 
 Frame = Header | Chunk | Process | Socket | Counters | Mark | Index | End

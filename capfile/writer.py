@@ -1,76 +1,138 @@
 """Frames in, bytes appended to a file: whole frames only, each with its sequence number and CRC-32.
 
 Writes to a file descriptor with `os.writev`, so that ring memory reaches the file without becoming Python objects.
+Keeps the index: an Index frame every INDEX_ROWS chunks and one before End, so that its own memory stays small.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import struct
-import zlib
+import secrets
+import stat
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-import msgpack
+from capfile.frames import FRAME_TYPES, Chunk, End, Frame, FrameKind, Index
+from capfile.limits import MAX_ITEMS
+from capfile.payload import encode
+from capfile.source import Region
+from capfile.wire import BIN32, FRAME_HEADER, FrameHead
 
-from capfile.frames import FRAME_TYPES, SYNC_MARKER, Chunk, Frame, FrameKind
-
-# array(5), bin8 of 8, uint8 kind, uint64 sequence, uint32 crc, bin32 length: 32 bytes, all of fixed width
-FRAME_HEADER: Final = struct.Struct(">BBB8sBBBQBIBI")
 _KIND_OF: Final = {cls: kind for kind, cls in FRAME_TYPES.items()}
-
-
-def frame_header(kind: int, sequence: int, crc: int, length: int) -> bytes:
-    """The 32 bytes before a payload of `length` bytes."""
-    return FRAME_HEADER.pack(0x95, 0xC4, 8, SYNC_MARKER, 0xCC, kind, 0xCF, sequence, 0xCE, crc, 0xC6, length)
-
-
-def checksum(kind: int, sequence: int, length: int, parts: Sequence[bytes | memoryview]) -> int:
-    """CRC-32 (zlib's) of the frame header with a zero CRC, then of the payload."""
-    crc = zlib.crc32(frame_header(kind, sequence, 0, length))
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return crc
-
-
-def _fields(frame: Frame, without: str = "") -> dict[str, Any]:
-    return {f.name: getattr(frame, f.name) for f in fields(frame) if f.name != without}
+INDEX_ROWS: Final = 1024  # chunks of one Index frame: at most 60 KB of it wait in memory, or are lost with a crash
+INDEX_LISTED: Final = 50_000  # … and generations listed for them: 9 bytes each, half of what a frame may have
+IOV_MAX: Final = 1024  # writev(2): linux/uio.h UIO_MAXIOV
+# What a writer may ask of the page cache between two `sync` calls (seconds): what a power cut can cost.
+FLUSH_INTERVAL: Final = 1.0
 
 
 class Writer:
-    """Append frames to `fd`. Not thread-safe: one thread writes."""
+    """Append the frames of one segment to `fd`. Not thread-safe: one thread writes.
 
-    def __init__(self, fd: int) -> None:
+    Call `sync` every FLUSH_INTERVAL and before the file is renamed. A frame that could not be written whole (ENOSPC,
+    EFBIG, EIO: OSError is raised as it comes) is cut off again where the output is a file, so that writing may go on.
+    """
+
+    def __init__(self, fd: int, tag: int | None = None) -> None:
+        """`tag` marks the frames of this segment as belonging together; random if None (as it should be, but for files
+        that must come out the same each time)."""
         self._fd = fd
+        self._tag = secrets.randbits(32) if tag is None else tag
+        self._rows: list[list[int]] = []
+        self._generations: list[list[int] | None] = []
+        self._listed = 0
+        self._indexes: list[int] = []
+        self.sockets: list[list[int]] = []  # rows of Index.sockets for the last Index frame; the caller fills it
         self.frames = 0
         self.bytes = 0
 
     def write(self, frame: Frame) -> None:
-        """Append any frame; a Chunk with its `data` as it stands (already compressed if `codec` says so)."""
-        if isinstance(frame, Chunk):
-            self.chunk(frame, [frame.data])
-        else:
-            self._append(_KIND_OF[type(frame)], [msgpack.packb(_fields(frame))])
+        """Append any frame; a Chunk with its `data` as it stands (already compressed if `codec` says so).
 
-    def chunk(self, chunk: Chunk, regions: Sequence[bytes | memoryview]) -> None:
-        """Append a Chunk whose data are `regions` (one, or two where the ring wraps), not copied."""
+        Of an End its `frames` and `index` are filled in, and the Index before it is written.
+        """
+        if isinstance(frame, Chunk):
+            self.chunk(frame, list(frame.data.pieces()) if isinstance(frame.data, Region) else [frame.data])
+        elif isinstance(frame, End):
+            self._end(frame)
+        else:
+            self._append(_KIND_OF[type(frame)], [encode(frame)])
+
+    def chunk(self, chunk: Chunk, regions: Sequence[bytes | memoryview], generations: list[int] | None = None) -> None:
+        """Append a Chunk whose data are `regions` (one, or two where the ring wraps), not copied.
+
+        `generations`: the sockets whose events are in it, if the caller knows; for `Index.generations`.
+        """
         length = sum(len(region) for region in regions)
-        meta = msgpack.packb(_fields(chunk, without="data"))
-        self._append(FrameKind.CHUNK, [meta, struct.pack(">BI", 0xC6, length), *regions])
+        start = self.bytes
+        self._append(FrameKind.CHUNK, [encode(chunk), BIN32.pack(0xC6, length), *regions])
+        self._forget(start)
+        self._rows.append([start, chunk.cpu, chunk.ring, chunk.first_time, chunk.last_time, chunk.size])
+        self._generations.append(generations if generations is None or len(generations) <= MAX_ITEMS else None)
+        self._listed += len(self._generations[-1] or ())
+        if len(self._rows) >= INDEX_ROWS or self._listed >= INDEX_LISTED:
+            self._index()
+
+    def sync(self) -> None:
+        """Have all that was written reach the disk (fdatasync); nothing where the output is a pipe."""
+        if stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.fdatasync(self._fd)
+
+    @property
+    def closing_bytes(self) -> int:
+        """At most how many bytes the Index frames and End will need: what a size limit must leave free."""
+        rows = 70 * len(self._rows) + 9 * self._listed + 40 * len(self.sockets)
+        return 1024 + rows + 9 * (len(self._indexes) + 2)
+
+    def _end(self, end: End) -> None:
+        with contextlib.suppress(OSError):  # a full disk may still have room for the End alone
+            while self._rows or self.sockets:
+                self._index()
+        index = self._indexes if not self._rows and len(self._indexes) <= MAX_ITEMS else []
+        self._append(FrameKind.END, [encode(replace(end, frames=self.frames, index=index))])
+
+    def _index(self) -> None:
+        """Write what waits as one Index frame; it waits on where that fails."""
+        start = self.bytes
+        known = any(each is not None for each in self._generations)
+        sockets = self.sockets[:MAX_ITEMS]
+        self._append(FrameKind.INDEX, [encode(Index(self._rows, sockets, self._generations if known else []))])
+        self._indexes.append(start)
+        self._rows, self._generations, self._listed, self.sockets = [], [], 0, self.sockets[MAX_ITEMS:]
+
+    def _forget(self, size: int) -> None:
+        """Leave out of the index what the caller has cut off the file again."""
+        while self._rows and self._rows[-1][0] >= size:
+            self._rows.pop()
+            self._generations.pop()
+        while self._indexes and self._indexes[-1] >= size:
+            self._indexes.pop()
 
     def _append(self, kind: FrameKind, parts: list[bytes | memoryview]) -> None:
-        length = sum(len(part) for part in parts)
-        crc = checksum(kind, self.frames, length, parts)
-        self._writev([frame_header(kind, self.frames, crc, length), *parts])
+        head = FrameHead(kind, self._tag, self.frames, 0, sum(len(part) for part in parts))
+        packed = head._replace(crc=head.checksum(parts)).pack()
+        _write_all(self._fd, [packed, *parts])
+        self.bytes += FRAME_HEADER.size + head.length
         self.frames += 1
 
-    def _writev(self, parts: list[bytes | memoryview]) -> None:
-        views = [memoryview(part).cast("B") for part in parts if len(part)]
+
+def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
+    """All parts, or none of them where `fd` is a file that can be cut back."""
+    views = [memoryview(part).cast("B") for part in parts if len(part)]
+    done = 0
+    try:
         while views:
-            written = os.writev(self._fd, views)
-            self.bytes += written
+            written = os.writev(fd, views[:IOV_MAX])
+            done += written
             while views and written >= len(views[0]):
                 written -= len(views.pop(0))
             if views and written:
                 views[0] = views[0][written:]
+    except OSError:
+        if done and stat.S_ISREG(os.fstat(fd).st_mode):
+            start = os.lseek(fd, 0, os.SEEK_CUR) - done
+            os.ftruncate(fd, start)
+            os.lseek(fd, start, os.SEEK_SET)
+        raise

@@ -1,0 +1,117 @@
+"""Ring bytes in, events out: walks the perf records of a chunk. The hot path of every replay.
+
+A record that cannot be one raises `EventError` with its offset in the chunk; what came before it has been yielded.
+Records of other types than samples and losses are skipped, as perf_event_open(2) lets a reader do.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final
+
+from capfile.errors import EventError
+from capfile.event import EVENT_ABI, FIELDS, PERF_HEADER, PERF_RECORD_LOST, PERF_RECORD_SAMPLE, Event, LostRecord
+from capfile.layout import OURS, EventLayout
+
+_LOST: Final = struct.Struct("<QQ")
+_RAW_SIZE: Final = 4  # PERF_SAMPLE_RAW: u32 size before the event
+_BEFORE: Final = PERF_HEADER.size + _RAW_SIZE
+_SAMPLE: Final = struct.Struct("<IHHI" + "".join(code for _, code, _ in FIELDS))
+_CAPTURED: Final = Event._fields.index("captured")
+MAX_RECORD: Final = 0xFFFF  # perf_event_header.size is a u16
+
+
+def records(
+    data: bytes | memoryview, layout: EventLayout | None = None, start: int = 0
+) -> Iterator[Event | LostRecord]:
+    """The records of ring bytes that begin with a whole one; payloads are views of `data`, not copies.
+
+    `layout` is the segment's own (`Reader.layout`); without one events must be of the ABI this program was built with.
+    `start` is added to the offsets in errors.
+    """
+    tail = yield from _walk(memoryview(data), layout, start)
+    if tail:
+        raise EventError(f"{tail} bytes left over at offset {start + len(data) - tail} of the chunk")
+
+
+def records_of(pieces: Iterable[bytes | memoryview], layout: EventLayout | None = None) -> Iterator[Event | LostRecord]:
+    """The same, of ring bytes that come in pieces cut anywhere: memory stays that of a piece."""
+    rest, start = b"", 0
+    for piece in pieces:
+        data = rest + bytes(piece) if rest else piece
+        tail = yield from _walk(memoryview(data), layout, start)
+        start += len(data) - tail
+        rest = bytes(data[len(data) - tail :])
+        if tail > MAX_RECORD:
+            break
+    if rest:
+        raise EventError(f"{len(rest)} bytes left over at offset {start} of the chunk")
+
+
+def _walk(view: memoryview, layout: EventLayout | None, start: int) -> Generator[Event | LostRecord, None, int]:
+    """Yield whole records; return how many bytes of an unfinished one are left."""
+    fast = layout is None or layout.is_ours
+    offset, end = 0, len(view)
+    while offset < end:
+        if fast and (after := (yield from _samples(view, offset, layout is None))) > offset:
+            offset = after
+            continue
+        if end - offset < PERF_HEADER.size:
+            break
+        kind, _, size = PERF_HEADER.unpack_from(view, offset)
+        if size < PERF_HEADER.size:
+            raise EventError(f"record of {size} bytes at offset {start + offset} of the chunk")
+        if offset + size > end:
+            break
+        if kind == PERF_RECORD_SAMPLE:
+            yield _event(view[offset + _BEFORE : offset + size], layout, start + offset)
+        elif kind == PERF_RECORD_LOST and size >= PERF_HEADER.size + _LOST.size:
+            yield LostRecord(_LOST.unpack_from(view, offset + PERF_HEADER.size)[1])
+        offset += size
+    return end - offset
+
+
+def _samples(view: memoryview, offset: int, check_abi: bool) -> Generator[Event, None, int]:
+    """As many samples of our own layout as follow each other; return where the first other thing stands.
+
+    One `unpack_from` for the record's header and the event's fields, one tuple, one view: about 0.7 µs an event, where
+    calls of `decode` take 1.3. What it does not like is left to the careful path, which says why.
+    """
+    unpack, make, header = _SAMPLE.unpack_from, tuple.__new__, _SAMPLE.size
+    end = len(view)
+    while offset + header <= end:
+        # fmt: off
+        (record, _, length, _, abi, kind, direction, captured, sequence, time, socket, generation, position, size, ret,
+         tgid, tid, fd, syscall, reason, flags, depth) = unpack(view, offset)
+        # fmt: on
+        after, payload = offset + length, offset + header
+        if (
+            record != PERF_RECORD_SAMPLE
+            or payload + captured > after
+            or after > end
+            or (check_abi and abi != EVENT_ABI)
+        ):
+            break
+        yield make(
+            Event,
+            (abi, kind, direction, captured, sequence, time, socket, generation, position, size, ret, tgid, tid, fd,
+             syscall, reason, flags, depth, view[payload : payload + captured]),
+        )  # fmt: skip
+        offset = after
+    return offset
+
+
+def _event(raw: memoryview, layout: EventLayout | None, offset: int) -> Event:
+    """One event by its layout."""
+    fields_of = layout or OURS
+    if len(raw) < fields_of.size:
+        raise EventError(f"event of {len(raw)} bytes at offset {offset} of the chunk, {fields_of.size} expected")
+    fields = fields_of.fields(raw, 0)
+    abi, captured = fields[0], fields[_CAPTURED]
+    if layout is None and abi != EVENT_ABI:
+        raise EventError(f"event of ABI {abi} at offset {offset} of the chunk, and no header to explain it")
+    there = len(raw) - fields_of.size
+    if captured > there:
+        raise EventError(f"event at offset {offset} of the chunk claims {captured} payload bytes, {there} are there")
+    return Event._make((*fields, raw[fields_of.size : fields_of.size + captured]))
