@@ -152,7 +152,7 @@ class End:
 
     time: int
     reason: str = ""  # "interrupt", "duration", "child-exit", "rotated", …
-    frames: int = 0  # frames before this one
+    frames: int = 0  # of the segment, this one included
     next_segment: bool = False
     index: list[int] = field(default_factory=list)  # offsets of the Index frames from the segment's first byte
 

@@ -31,13 +31,13 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A regular file, by its descriptor; its present position is offset 0."""
+    """A regular file by its descriptor; `base` is where offset 0 is."""
 
     seekable = True
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, base: int) -> None:
         self._fd = fd
-        self._base = os.lseek(fd, 0, os.SEEK_CUR)
+        self._base = base
         self._ahead = b""
         self._ahead_at = 0
 
@@ -109,7 +109,7 @@ def source_of(file: BinaryIO) -> Source:
         fd = file.fileno()
     except (AttributeError, OSError):
         return StreamSource(file)
-    return FileSource(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else StreamSource(file)
+    return FileSource(fd, file.tell()) if stat.S_ISREG(os.fstat(fd).st_mode) else StreamSource(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Writer:
             while self._rows or self.sockets:
                 self._index()
         index = self._indexes if not self._rows and len(self._indexes) <= MAX_ITEMS else []
-        self._append(FrameKind.END, [encode(replace(end, frames=self.frames, index=index))])
+        self._append(FrameKind.END, [encode(replace(end, frames=self.frames + 1, index=index))])
 
     def _index(self) -> None:
         """Write what waits as one Index frame; it waits on where that fails."""
