@@ -7,7 +7,7 @@ as it stands, and a record that cannot be an event raises `EventError`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
@@ -211,13 +211,6 @@ def encode(event: Event) -> bytes:
 def encode_lost(lost: int) -> bytes:
     """A PERF_RECORD_LOST of `lost` records."""
     return PERF_HEADER.pack(PERF_RECORD_LOST, 0, PERF_HEADER.size + _LOST.size) + _LOST.pack(0, lost)
-
-
-def records(chunk: bytes | memoryview) -> Iterator[Event | LostRecord]:
-    """`capfile.records.records` (which takes the file's own layout too), under its first name."""
-    from capfile.records import records as walk  # it stands above this module
-
-    return walk(chunk)
 
 
 def layout() -> list[Sequence[object]]:

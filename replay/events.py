@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from capfile.errors import CapfileError
-from capfile.event import Event, LostRecord, records
+from capfile.event import Event, LostRecord
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.reader import Damage, decompressed
+from capfile.records import records
 from replay.ledger import Ledger, RingKey, RingTally
 
 FOREVER: Final = 1 << 64  # later than any u64 time

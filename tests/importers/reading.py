@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from capfile import event
 from capfile.event import Direction, Event, Flag, Kind, Reason, SocketFacts
 from capfile.frames import Chunk, Counters, End, Header, Mark, Process
 from capfile.reader import Reader, decompressed
+from capfile.records import records
 from capfile.writer import Writer
 from replay.importers.recording import Recording
 from replay.importers.source import Source
@@ -79,7 +79,7 @@ def read_back(file: bytes) -> Capture:
 
 
 def _events(chunk: Chunk) -> list[Event]:
-    found = [each for each in event.records(decompressed(chunk)) if isinstance(each, Event)]
+    found = [each for each in records(decompressed(chunk)) if isinstance(each, Event)]
     assert found
     assert found[0].time == chunk.first_time
     assert all(chunk.first_time <= each.time <= chunk.last_time for each in found)

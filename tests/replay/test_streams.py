@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capfile.event import Direction, Event, Flag, Reason, encode, records
+from capfile.event import Direction, Event, Flag, Reason, encode
 from capfile.frames import Chunk, Frame, Ring
 from capfile.reader import Damage
+from capfile.records import records
 from replay.events import ordered
 from replay.ledger import Ledger
 from replay.source import LookedAhead
