@@ -1,0 +1,72 @@
+"""What differs between the two directions' start lines, as a table: the framer is one machine for both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from replay.http1.framing import Declared, declare_request, declare_response
+from replay.http1.heads import (
+    METHODS,
+    RequestHead,
+    ResponseHead,
+    parse_request_head,
+    parse_response_head,
+    read_status_line,
+)
+from replay.http1.resync import REQUEST_LINE, STATUS_LINE, StartLine
+from replay.stream import Flow
+
+Head = RequestHead | ResponseHead
+
+# Enough of a line to see that it is binary; the rest is judged when the line is whole.
+_LOOKED_AT: Final = 64
+
+_MAY_BE_REQUEST: Final = re.compile(rb"[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]*(?:[ \t][^\0]*)?\r?")
+_MAY_BE_STATUS: Final = re.compile(rb"(?:H|HT|HTT|HTTP|HTTP/[^\0]*)", re.IGNORECASE)
+_CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.?[0-9]?\r?)?")
+
+
+class Grammar(NamedTuple):
+    """One direction's start lines. `parse_cut_line` reads what is left of a line whose end was not seen; `may_start`
+    says whether bytes without a line end can still become a start line."""
+
+    parse: Callable[[bytes], Head | None]
+    parse_cut_line: Callable[[bytes], Head | None]
+    may_start: Callable[[bytes | bytearray], bool]
+    declare: Callable[[Head], Declared]
+    start_line: StartLine
+
+
+def _cut_request(raw: bytes) -> Head | None:
+    match = _CUT_REQUEST_LINE.fullmatch(raw.decode("latin-1"))
+    if match is None or match[1] not in METHODS:
+        return None
+    return RequestHead(match[1], match[2], "", ())
+
+
+def _cut_response(raw: bytes) -> Head | None:
+    start = read_status_line(raw.decode("latin-1").removesuffix("\r"), [])
+    if start is None:
+        return None
+    version, status, reason = start
+    return ResponseHead(status, reason, version, ())
+
+
+def _may_be_request(raw: bytes | bytearray) -> bool:
+    return _MAY_BE_REQUEST.fullmatch(raw[:_LOOKED_AT]) is not None
+
+
+def _may_be_response(raw: bytes | bytearray) -> bool:
+    return _MAY_BE_STATUS.fullmatch(raw[:_LOOKED_AT]) is not None
+
+
+def _declare(head: Head) -> Declared:
+    return declare_request(head) if isinstance(head, RequestHead) else declare_response(head)
+
+
+GRAMMARS: Final[dict[Flow, Grammar]] = {
+    "request": Grammar(parse_request_head, _cut_request, _may_be_request, _declare, REQUEST_LINE),
+    "response": Grammar(parse_response_head, _cut_response, _may_be_response, _declare, STATUS_LINE),
+}

@@ -1,0 +1,44 @@
+"""Every bound of the HTTP/1 reader, each with its reason. What exceeds one is named by a problem; reading goes on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Servers refuse heads of 8 KiB (Apache, nginx), 16 KiB (Node.js) or 64 KiB; four times the largest is no head any more.
+MAX_HEAD_BYTES: Final = 256 * 1024
+
+# RFC 9112 §3 recommends at least 8,000 octets for a request line; eight times that is tolerated.
+MAX_START_LINE_BYTES: Final = 64 * 1024
+
+# A chunk-size line with its extensions; llhttp and hyper stop at 16 KiB as well.
+MAX_CHUNK_LINE_BYTES: Final = 16 * 1024
+
+# A length is a signed 64-bit file offset everywhere it is used; larger numbers are attacks on that.
+MAX_LENGTH: Final = 2**63 - 1
+
+# Body bytes kept for display and export. Counting and hashing go on beyond it.
+MAX_BODY_KEPT: Final = 16 * 1024 * 1024
+
+# Output of the content decoders: a page of zeros compresses 1,000 : 1 per layer, so the output is what must be bounded.
+MAX_DECODED_BYTES: Final = 16 * 1024 * 1024
+
+# More layers than anybody applies on purpose (RFC 9110 §8.4 sets no bound).
+MAX_CODINGS: Final = 4
+
+# Requests that may wait for a response on one connection before the oldest are listed without one; wrk pipelines
+# hundreds, a flood a million.
+MAX_WAITING: Final = 4096
+
+# The same bound in bytes of heads and bodies.
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+
+# Bytes after a CONNECT that wait for its answer (an eager TLS hello is 0.5 to 2 KiB).
+MAX_HELD_BYTES: Final = 1024 * 1024
+
+# Parsed heads are remembered, because clients and servers repeat themselves; only small ones, so that 2,048 of them
+# stay under a few MiB.
+HEADS_REMEMBERED: Final = 2048
+MAX_REMEMBERED_HEAD_BYTES: Final = 2048
+
+# Text taken from the wire into a problem's detail.
+MAX_DETAIL: Final = 120

@@ -1,0 +1,123 @@
+"""One message while it is being read: a plain record that the framer fills and the connection turns into facts."""
+
+from __future__ import annotations
+
+from replay.exchange import Body, Headers, Informational, Problem, Request, Response
+from replay.http1.bodies import EMPTY_BODY, BodyBuilder
+from replay.http1.framing import NOTHING_DECLARED, Declared
+from replay.http1.heads import RequestHead, ResponseHead
+from replay.stream import Flow
+
+
+class Message:
+    """A message that began at `position` of its direction with a byte seen at `time`."""
+
+    __slots__ = (
+        "body",
+        "declared",
+        "end_position",
+        "ended",
+        "first_byte_time",
+        "flow",
+        "gap",
+        "head",
+        "last_byte_time",
+        "longest_stall_ns",
+        "longest_stall_position",
+        "position",
+        "problems",
+        "raw_head",
+        "trailers",
+        "truncated",
+    )
+
+    def __init__(self, flow: Flow, position: int, time: int) -> None:
+        self.flow: Flow = flow
+        self.position = position
+        self.end_position = position
+        self.first_byte_time = time
+        self.last_byte_time = time
+        self.longest_stall_ns = 0
+        self.longest_stall_position = 0
+        self.raw_head = b""
+        self.head: RequestHead | ResponseHead | None = None
+        self.declared: Declared = NOTHING_DECLARED
+        self.body: BodyBuilder | None = None
+        self.trailers: Headers = ()
+        self.problems: list[Problem] = []
+        self.ended = False
+        self.gap = False  # bytes of it are missing
+        self.truncated = ""  # or how the direction ended inside it
+
+    def carried(self, position: int, time: int) -> None:
+        """A read or write that ended at `time` carried its byte at `position`."""
+        pause = time - self.last_byte_time
+        if pause > self.longest_stall_ns:
+            self.longest_stall_ns = pause
+            self.longest_stall_position = position
+        self.last_byte_time = time
+
+    def problem(
+        self, code: str, position: int | None = None, length: int | None = None, reason: str = "", detail: str = ""
+    ) -> None:
+        """Name a deviation or a loss at `position` of its direction."""
+        offset = None if position is None else position - self.position
+        self.problems.append(Problem(code, self.flow, offset, length, reason, detail))
+
+    @property
+    def weight(self) -> int:
+        """Bytes it keeps in memory."""
+        return len(self.raw_head) + (self.body.kept if self.body else 0)
+
+    def request(self) -> Request | None:
+        """The facts; None where not even its request line is known."""
+        head = self.head
+        if not isinstance(head, RequestHead):
+            return None
+        return Request(
+            head.method,
+            head.target,
+            head.version,
+            head.headers,
+            self._body(),
+            self.trailers,
+            self.raw_head,
+            self.position,
+            self.end_position,
+            self.first_byte_time,
+            self.last_byte_time,
+            self.longest_stall_ns,
+            self.longest_stall_position,
+        )
+
+    def response(self, informational: tuple[Informational, ...]) -> Response | None:
+        """The facts; None where not even its status is known."""
+        head = self.head
+        if not isinstance(head, ResponseHead):
+            return None
+        return Response(
+            head.status,
+            head.reason,
+            head.version,
+            head.headers,
+            self._body(),
+            self.trailers,
+            informational,
+            self.raw_head,
+            self.position,
+            self.end_position,
+            self.first_byte_time,
+            self.last_byte_time,
+            self.longest_stall_ns,
+            self.longest_stall_position,
+        )
+
+    def _body(self) -> Body:
+        if self.body is None:
+            return EMPTY_BODY
+        body, remark = self.body.build(self.declared.content_codings, self.declared.transfer_codings)
+        if remark:
+            self.problem("coding-error", detail=remark)
+        if not self.body.kept_whole:
+            self.problem("body-not-kept", detail=f"{self.body.kept} bytes kept")
+        return body
