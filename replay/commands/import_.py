@@ -15,12 +15,14 @@ from typing import Final
 
 from capfile.writer import Writer
 from replay.cli import UsageError
+from replay.importers.pcap import read_pcap
 from replay.importers.recording import Recording
 from replay.importers.source import Source
 from replay.importers.streams import read_streams
 
 # A reader imports everything it can and returns the remarks that the user should see.
 READERS: Final[dict[str, tuple[Callable[[Source, Recording], list[str]], str]]] = {
+    "pcap": (read_pcap, "packets (pcap or pcapng, plain or gzip)"),
     "streams": (read_streams, "stream rows (JSON Lines, plain or gzip)"),
 }
 
