@@ -1,0 +1,84 @@
+"""Socket facts in, the two addresses as people write them out. Pure; knows nothing of traffic.
+
+Both ends of one connection give the same two texts, so that they can be found to be one: a v4-mapped IPv6 address
+(RFC 4291 §2.5.5.2) is written as the IPv4 address it stands for.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Hashable
+from typing import Final, Literal, NamedTuple
+
+from capfile.event import SocketFacts
+
+Family = Literal["inet", "inet6", "unix"]
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+TCP_LISTEN: Final = 10  # include/net/tcp_states.h
+
+
+class Addresses(NamedTuple):
+    """Of one socket, seen from its process. Texts are empty where the socket has no address."""
+
+    family: Family
+    local: str
+    remote: str
+    local_port: int = 0
+    remote_port: int = 0
+
+
+def addresses(facts: SocketFacts) -> Addresses:
+    """The addresses of a socket of any family; unknown families count as inet without addresses."""
+    if facts.family == socket.AF_UNIX:
+        return Addresses("unix", unix_path(facts.local_path), unix_path(facts.remote_path))
+    if facts.family == socket.AF_INET:
+        local, remote = facts.local_address[:4], facts.remote_address[:4]
+    elif facts.family == socket.AF_INET6:
+        local, remote = _unmapped(facts.local_address), _unmapped(facts.remote_address)
+    else:
+        return Addresses("inet", "", "")
+    family: Family = "inet6" if len(local) == 16 or len(remote) == 16 else "inet"
+    return Addresses(
+        family,
+        inet_text(local, facts.local_port),
+        inet_text(remote, facts.remote_port),
+        facts.local_port,
+        facts.remote_port,
+    )
+
+
+def inet_text(address: bytes, port: int) -> str:
+    """`127.0.0.1:80` of 4 bytes, `[::1]:80` of 16 (RFC 3986 §3.2.2)."""
+    if len(address) == 4:
+        return f"{socket.inet_ntop(socket.AF_INET, address)}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, address)}]:{port}"
+
+
+def unix_path(raw: bytes) -> str:
+    """sun_path as ss(8) writes it: an abstract name starts with "@"; what is not printable is escaped."""
+    abstract = raw[:1] == b"\0" and raw.strip(b"\0") != b""
+    name = raw[1:].rstrip(b"\0") if abstract else raw.partition(b"\0")[0]
+    text = name.decode("utf-8", "backslashreplace")
+    return ("@" if abstract else "") + "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())
+
+
+def _unmapped(address: bytes) -> bytes:
+    return address[12:] if address.startswith(_MAPPED) else address
+
+
+def ends(inode: int, facts: SocketFacts, known: Addresses) -> tuple[Hashable, Hashable]:
+    """(what this socket is, what its other end would be), None where unknown; crosswise equal for one connection.
+
+    A Unix client does not know its peer while the server has not accepted; the server knows its client, which is enough.
+    A loopback address means something only inside its network namespace; any other is taken to be the same everywhere.
+    """
+    if known.family == "unix":
+        return ("unix", inode), ("unix", facts.peer_socket) if facts.peer_socket else None
+    if not known.local_port or not known.remote_port:
+        return None, None
+    where = facts.netns if known.local.startswith(("127.", "[::1]")) else 0
+    return (known.local, known.remote, where), (known.remote, known.local, where)

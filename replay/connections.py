@@ -1,0 +1,175 @@
+"""Steps of sockets in, results of conversations out: which side a socket is, who uses it, and which other socket is the
+other end of the same connection.
+
+The only stage that knows both sockets and conversations. Reads no byte but the first ones of a socket of which nobody
+saw who accepted or connected it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final, Literal
+
+from capfile.event import Direction, Flag, SocketFacts
+from replay.addresses import Addresses, addresses, ends
+from replay.dispatch import Conversation, Result
+from replay.exchange import Connection
+from replay.processes import Processes
+from replay.stream import Bytes, Eof, Flow, Side, StreamEvent
+from replay.streams import SocketState, Step
+
+# "auto" shows an exchange that was recorded at both ends once, as the server saw it.
+SidePolicy = Literal["auto", "server", "client", "both"]
+MAX_UNDECIDED_BYTES: Final = 64 << 10  # of a socket of unknown side: a request line is far shorter
+NO_ADDRESSES: Final = Addresses("inet", "", "")
+_RECEIVE: Final = int(Direction.RECEIVE)
+
+
+class _End:
+    """A socket as this stage knows it."""
+
+    __slots__ = ("addresses", "conversation", "key", "pending", "pending_bytes", "request_direction", "shown", "twin")
+
+    def __init__(self) -> None:
+        self.addresses = NO_ADDRESSES
+        self.key: Hashable = None
+        self.twin = False  # the other end of the connection is recorded too
+        self.conversation: Conversation | None = None
+        self.request_direction = 0
+        self.shown = True
+        self.pending: list[tuple[int, StreamEvent]] = []  # until the side is known
+        self.pending_bytes = 0
+
+
+class Connections:
+    """All connections of one recording."""
+
+    def __init__(
+        self, processes: Processes, clock_offset_ns: int = 0, side: SidePolicy = "auto", prefix: str = ""
+    ) -> None:
+        self._processes = processes
+        self._clock_offset_ns = clock_offset_ns
+        self._policy = side
+        self._prefix = prefix
+        self._living: dict[Hashable, _End] = {}
+
+    def feed(self, step: Step) -> list[Result]:
+        """Take one step of one socket; what it finished."""
+        socket, direction, event = step
+        end = socket.user
+        if end is None:
+            end = socket.user = _End()
+        assert isinstance(end, _End)
+        if event is None:
+            self._facts(socket, end)
+            return []
+        conversation = end.conversation
+        if conversation is None:
+            results = self._undecided(socket, end, direction, event)
+        else:
+            results = conversation.feed("request" if direction == end.request_direction else "response", event)
+        if type(event) is Eof and (end.conversation is None or end.conversation.ended):
+            self._forget(end)
+        return results if end.shown else []
+
+    # -- addresses and the other end
+
+    def _facts(self, socket: SocketState, end: _End) -> None:
+        facts = socket.facts
+        assert facts is not None
+        end.addresses = addresses(facts)
+        self._forget(end)
+        self._find_twin(socket.socket, facts, end)
+
+    def _find_twin(self, inode: int, facts: SocketFacts, end: _End) -> None:
+        key, other = ends(inode, facts, end.addresses)
+        if key is not None:
+            end.key = key
+            self._living[key] = end
+        twin = self._living.get(other) if other is not None else None
+        if twin is not None and twin is not end:
+            for each in (end, twin):
+                each.twin = True
+                self._decide_shown(each)
+
+    def _forget(self, end: _End) -> None:
+        if end.key is not None and self._living.get(end.key) is end:
+            del self._living[end.key]
+
+    def _decide_shown(self, end: _End) -> None:
+        if self._policy == "both" or end.conversation is None:
+            return
+        side = end.conversation.connection.side
+        end.shown = not (end.twin and side == "client") if self._policy == "auto" else side == self._policy
+
+    # -- which side
+
+    def _undecided(self, socket: SocketState, end: _End, direction: int, event: StreamEvent) -> list[Result]:
+        """Hold what comes until the side is known, then begin the conversation with it."""
+        end.pending.append((direction, event))
+        if isinstance(event, Bytes):
+            end.pending_bytes += len(event.data)
+        side = _side_by_flags(socket) or side_by_bytes(end.pending)
+        if side is None:
+            over = end.pending_bytes > MAX_UNDECIDED_BYTES
+            if not over and sum(isinstance(e, Eof) for _, e in end.pending) < 2:
+                return []
+            side = _side_by_ports(end.addresses)
+        self._begin(socket, end, side)
+        pending, end.pending = end.pending, []
+        results: list[Result] = []
+        assert end.conversation is not None
+        for each, held in pending:
+            flow: Flow = "request" if each == end.request_direction else "response"
+            results += end.conversation.feed(flow, held)
+        return results
+
+    def _begin(self, socket: SocketState, end: _End, side: Side) -> None:
+        known = end.addresses
+        end.request_direction = int(Direction.RECEIVE if side == "server" else Direction.SEND)
+        connection = Connection(
+            f"{self._prefix}{socket.generation}",
+            known.family,
+            client=known.remote if side == "server" else known.local,
+            server=known.local if side == "server" else known.remote,
+            side=side,
+            socket=socket.socket,
+            generation=socket.generation,
+            joined_midstream=bool(socket.flags & Flag.JOINED),
+            opened_at=socket.opened_at,
+        )
+        process = self._processes.facts(socket.tgid, socket.opened_at) if socket.tgid else None
+        end.conversation = Conversation(connection, process, self._clock_offset_ns)
+        self._decide_shown(end)
+
+
+def _side_by_flags(socket: SocketState) -> Side | None:
+    if socket.flags & Flag.ACCEPTED:
+        return "server"
+    return "client" if socket.flags & Flag.CONNECTED else None
+
+
+def side_by_bytes(events: list[tuple[int, StreamEvent]]) -> Side | None:
+    """The side that the first bytes of either direction show: who sends a request is the client."""
+    for direction in (Direction.RECEIVE, Direction.SEND):
+        first = b"".join(e.data for d, e in events if d == direction and isinstance(e, Bytes))
+        sender = _role(first)
+        if sender is not None:
+            # what the traced process receives comes from the other side
+            return sender if direction == Direction.SEND else ("server" if sender == "client" else "client")
+    return None
+
+
+def _role(first: bytes) -> Side | None:
+    """Who sends a direction that begins with these bytes, if they show it."""
+    if first.startswith((b"HTTP/1.", b"HTTP/0.")):
+        return "server"
+    if len(first) > 5 and first[:2] == b"\x16\x03" and first[5] in (1, 2):
+        return "client" if first[5] == 1 else "server"  # RFC 8446 §4: client_hello(1), server_hello(2)
+    line, end, _ = first.partition(b"\r\n")
+    return "client" if end and b" HTTP/" in line else None
+
+
+def _side_by_ports(known: Addresses) -> Side:
+    """A server's port is the lower one, as a rule: the kernel gives clients ports from 32768 on."""
+    return "client" if known.remote_port and known.remote_port < known.local_port else "server"
