@@ -73,7 +73,7 @@ def _unmapped(address: bytes) -> bytes:
 def ends(inode: int, facts: SocketFacts, known: Addresses) -> tuple[Hashable, Hashable]:
     """(what this socket is, what its other end would be), None where unknown; crosswise equal for one connection.
 
-    A Unix client does not know its peer while the server has not accepted; the server knows its client, which is enough.
+    A Unix client does not know its peer before the server has accepted; the server knows its client: that is enough.
     A loopback address means something only inside its network namespace; any other is taken to be the same everywhere.
     """
     if known.family == "unix":

@@ -1,7 +1,7 @@
 """Which layer reads a connection: a table from protocol to layer, and the hand-over from one layer to the next.
 
-A layer is sans-IO: it takes the events of both flows and gives back exchanges. A protocol without a layer is counted and
-listed as an `OpaqueConnection`, never read as something it is not. Knows no socket and no file.
+A layer is sans-IO: it takes the events of both flows and gives back exchanges. A protocol without a layer is counted
+and listed as an `OpaqueConnection`, never read as something it is not. Knows no socket and no file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,18 @@ _PERHAPS_HTTP1: Final = frozenset({EMPTY, UNDECIDED, UNKNOWN})
 class Conversation:
     """One connection's two flows on their way through the layers."""
 
-    __slots__ = ("_clock", "_first", "_held", "_last", "_layer", "_layers", "_missing", "_open", "connection", "process")
+    __slots__ = (
+        "_clock",
+        "_first",
+        "_held",
+        "_last",
+        "_layer",
+        "_layers",
+        "_missing",
+        "_open",
+        "connection",
+        "process",
+    )
 
     def __init__(
         self,

@@ -13,14 +13,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
+from capfile.codec import pieces
+from capfile.damage import Damage
 from capfile.errors import CapfileError
 from capfile.event import Event, LostRecord
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
-from capfile.reader import Damage, decompressed
-from capfile.records import records
+from capfile.layout import EventLayout
+from capfile.records import records_of
 from replay.ledger import Ledger, RingKey, RingTally
 
 FOREVER: Final = 1 << 64  # later than any u64 time
+# Damage that may have swallowed events; a frame that came twice or late has not.
+_SWALLOWS: Final = frozenset({"cut", "damaged", "missing", "limit"})
 Facts = Process | Socket | Mark
 Item = Event | Facts
 
@@ -51,6 +55,7 @@ class _Merge:
         # (time, rank, number, ring or None, item): facts before control events before data of the same instant
         self._heap: list[tuple[int, int, int, _RingQueue | None, Item]] = []
         self._facts = 0
+        self._layout: EventLayout | None = None
 
     def add(self, frame: Frame | Damage) -> None:
         """Take in one frame of the file."""
@@ -62,17 +67,19 @@ class _Merge:
         elif isinstance(frame, Counters):
             self._ledger.counters = frame
         elif isinstance(frame, Damage):
-            self._ledger.cut |= frame.kind == "cut"
-            self._ledger.file_damage(f"{frame.kind} at byte {frame.offset}: {frame.detail}")
-        elif isinstance(frame, Header) and frame.segment and not self._rings:
-            self._ledger.whole_from_start = False
+            if frame.kind in _SWALLOWS:
+                self._ledger.file_damage()
+        elif isinstance(frame, Header):
+            self._layout = EventLayout(frame.layout, frame.event_size)
+            if frame.segment and not self._rings:
+                self._ledger.whole_from_start = False
 
     def _chunk(self, chunk: Chunk) -> None:
         key = (chunk.cpu, chunk.ring)
         ring = self._rings.get(key)
         if ring is None:
             ring = self._rings[key] = _RingQueue(key, self._ledger)
-        ring.chunks.append(chunk)
+        ring.chunks.append((chunk, self._layout))
         if ring.idle:
             self._push(ring)
 
@@ -115,7 +122,7 @@ class _RingQueue:
         self.number = key[0]
         self.ledger = ledger
         self.tally: RingTally = ledger.tally(key)
-        self.chunks: deque[Chunk] = deque()
+        self.chunks: deque[tuple[Chunk, EventLayout | None]] = deque()
         self.idle = True
         self.events: Iterator[Event] = self.walk()
 
@@ -123,14 +130,14 @@ class _RingQueue:
         """The events of the queued chunks, each checked against the ring's sequence."""
         tally = self.tally
         while self.chunks:
-            chunk = self.chunks.popleft()
+            chunk, layout = self.chunks.popleft()
             try:
-                for record in records(decompressed(chunk)):
+                for record in records_of(pieces(chunk), layout):
                     if isinstance(record, LostRecord):
                         tally.perf_lost += record.lost
                         continue
                     if record.sequence == tally.next:
-                        tally.next += 1
+                        tally.next = record.sequence + 1
                     else:
                         self.ledger.jump(tally, record.sequence, record.time)
                     tally.damaged = False

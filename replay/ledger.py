@@ -63,7 +63,6 @@ class Ledger:
         self.unreadable_chunks = 0
         self.notes: list[str] = []
         self.damaged = False
-        self.cut = False
 
     def tally(self, key: RingKey) -> RingTally:
         """The tally of one ring, made when it is first asked for."""
@@ -72,20 +71,16 @@ class Ledger:
             tally = self.rings[key] = RingTally(next=0 if self.whole_from_start else None, damaged=self.damaged)
         return tally
 
-    def file_damage(self, note: str) -> None:
+    def file_damage(self) -> None:
         """A part of the file was skipped here: the next jump of each ring may be its doing."""
         self.damaged = True
         for tally in self.rings.values():
             tally.damaged = True
-        self._note(note)
 
     def unreadable(self, key: RingKey, note: str) -> None:
         """The rest of a chunk of this ring cannot be read."""
         self.unreadable_chunks += 1
         self.tally(key).damaged = True
-        self._note(note)
-
-    def _note(self, note: str) -> None:
         if len(self.notes) < MAX_NOTES:
             self.notes.append(note)
 

@@ -7,25 +7,41 @@ the program that runs at *its* time: facts hold from the last exec or fork befor
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from typing import Final
+
+from msgspec.structs import replace
 
 from capfile.event import Event, Kind
 from capfile.frames import Process
-from msgspec.structs import replace
-
+from replay.events import Item
 from replay.exchange import ProcessFacts
 
 MAX_PROCESSES: Final = 1 << 20  # later ones are named by their number alone
 MAX_FRAMES_PER_PROCESS: Final = 1 << 10  # a process that runs ever new programs
 
 
+_KINDS: Final = frozenset({int(Kind.FORK), int(Kind.EXEC), int(Kind.EXIT)})
+
+
 class Processes:
     """What is known of every process."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: Iterable[Process] = ()) -> None:
+        """`frames` are those that are known to come; `feed` takes those that come."""
         self._frames: dict[int, list[tuple[int, ProcessFacts]]] = {}  # ascending times
         self._since: dict[int, tuple[int, ProcessFacts]] = {}  # last fork or exec, and what that alone says
         self._cache: dict[int, ProcessFacts] = {}
+        for frame in frames:
+            self.note(frame)
+
+    def feed(self, item: Item) -> None:
+        """Take whatever the recording says about processes; the rest is passed over."""
+        if type(item) is Event:
+            if item.kind in _KINDS:
+                self.event(item)
+        elif isinstance(item, Process):
+            self.note(item)
 
     def note(self, frame: Process) -> None:
         """A Process frame, whenever it comes; the same one twice counts once."""

@@ -6,7 +6,9 @@ the frames as `Damage`, in its place.
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from array import array
@@ -14,9 +16,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+from capfile.damage import Damage
 from capfile.errors import NotACapture
 from capfile.frames import Chunk, Frame, Header, Process
-from capfile.reader import Damage, Reader
+from capfile.reader import Reader
 from replay.events import FOREVER
 
 SPOOL_MEMORY: Final = 64 << 20  # bytes of standard input kept in memory before they go to a temporary file
@@ -33,11 +36,16 @@ def frames(reader: Reader) -> Iterator[Frame | Damage]:
 
 
 def opened(name: str) -> BinaryIO:
-    """The file `name`, or standard input for "-": kept aside, because it has to be read twice. OSError as `open`."""
+    """The file `name`, or standard input for "-". What cannot be read twice is kept aside first. OSError as `open`."""
     if name != "-":
-        return open(name, "rb")
+        file = open(name, "rb")  # noqa: SIM115  (the recording closes it)
+        return file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else _spooled(file)
+    return _spooled(sys.stdin.buffer)
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
     spool = tempfile.SpooledTemporaryFile(SPOOL_MEMORY)  # noqa: SIM115  (the recording closes it)
-    shutil.copyfileobj(sys.stdin.buffer, spool)
+    shutil.copyfileobj(stream, spool)
     spool.seek(0)
     return spool  # type: ignore[return-value]  # it has every method that the reader uses
 
@@ -66,6 +74,11 @@ class Recording:
     def header(self) -> Header:
         """Of its first segment."""
         return self.segments[0].header
+
+    @property
+    def clock_offset_ns(self) -> int:
+        """What must be added to CLOCK_MONOTONIC to have ns since 1970."""
+        return self.header.wall_time - self.header.monotonic_time
 
     def frames(self) -> Iterator[Frame | Damage]:
         """All segments one after the other."""
@@ -105,7 +118,7 @@ class LookedAhead:
     """An `Outlook` that knows every chunk still to come, because it has seen the file before."""
 
     def __init__(self, coming: Iterable[Frame | Damage]) -> None:
-        """Reads all of `coming`; keeps 8 bytes per chunk."""
+        """Reads all of `coming`; keeps 8 bytes per chunk, and the Process frames."""
         self.processes: list[Process] = []
         times = array("Q")
         before: dict[tuple[int, int], int] = {}

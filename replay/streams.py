@@ -159,7 +159,7 @@ class Streams:
         if (frame.socket, frame.generation) in self._sockets or len(self._sockets) >= MAX_SOCKETS:
             return []
         socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
-        socket.flags = frame.flags
+        socket.flags = frame.flags | (Flag.JOINED if frame.received or frame.sent else 0)
         socket.receive.next, socket.send.next = frame.received, frame.sent
         self._sockets[frame.socket, frame.generation] = socket
         return self._know(socket, frame.facts)
@@ -250,6 +250,7 @@ class Streams:
         position = event.position
         if position != direction.next:
             if not direction.started:
+                socket.flags |= Flag.JOINED
                 direction.next = position if socket.facts is None else min(position, direction.next)
             if position > direction.next:
                 return self._hold(event, socket, direction)
