@@ -1,0 +1,176 @@
+"""The drain: ring memory to the recording, a whole region at a time; no Python runs per event.
+
+One thread runs it. A pass takes the heads of the data rings, then everything in the control rings, then the data up to
+those heads: so every data event in the file comes after the SOCKET event that introduces it. A tail moves only after
+the bytes are written. Compression has a budget of processor time and is given up before the drain would wait for it.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from backports import zstd
+
+from capfile.frames import Chunk, Counters, Frame
+from capfile.frames import Ring as RingKind
+from recorder.recording import Recording, Regions, first_event
+from recorder.rings import Ring
+
+TICK_SECONDS: Final = 0.02  # how soon the recorder hears of a new process: before most short-lived ones are gone
+FLUSH_SECONDS: Final = 0.2  # the flush interval: what SIGKILL may cost at most
+STREAM_FLUSH_SECONDS: Final = 0.05  # the same when somebody reads along
+LEDGER_SECONDS: Final = 1.0  # how often the counters are sampled into the file
+
+COMPRESSION_LEVEL: Final = 1
+COMPRESSION_SHARE: Final = 0.1  # of one CPU's time
+COMPRESSION_BURST: Final = 0.1  # s of CPU time that may be saved up
+COMPRESSION_FLOOR: Final = 512  # smaller chunks are not worth it
+RING_FILL_CEILING: Final = 8  # no compression for a ring that is filled to more than this part
+
+
+class Compressor:
+    """zstd while its budget lasts: a bucket of CPU seconds that fills by COMPRESSION_SHARE of the time that passes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._filled = clock()
+        self._budget = COMPRESSION_BURST
+
+    def wants(self, size: int, ring_size: int) -> bool:
+        """Whether a region of `size` bytes should be compressed now."""
+        now = self._clock()
+        self._budget = min(COMPRESSION_BURST, self._budget + (now - self._filled) * COMPRESSION_SHARE)
+        self._filled = now
+        return self._budget > 0 and COMPRESSION_FLOOR <= size <= ring_size // RING_FILL_CEILING
+
+    def pack(self, regions: Regions) -> bytes:
+        """One zstd frame of all regions."""
+        start = self._clock()
+        compressor = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
+        parts = [compressor.compress(region) for region in regions]
+        parts.append(compressor.flush())
+        self._budget -= self._clock() - start
+        return b"".join(parts)
+
+
+class Drain:
+    """Moves what the rings hold into `recording`.
+
+    `on_control(bytes)` gets a copy of every control chunk; `ledger()` samples the kernel program's counters.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Ring],
+        control: Sequence[Ring],
+        recording: Recording,
+        on_control: Callable[[bytes], None],
+        ledger: Callable[[], Counters],
+        compressor: Compressor | None = None,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        self._data = data
+        self._control = control
+        self._recording = recording
+        self._on_control = on_control
+        self._ledger = ledger
+        self._compressor = compressor
+        self._flush_seconds = flush_seconds
+        self._frames: deque[Frame] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drain")
+        self._last_pass = 0.0
+        self._last_ledger = time.monotonic()
+        self._last_counters: tuple[object, object] = ({}, {})
+        self.error: BaseException | None = None
+        self.high_water = 0.0  # the fullest any data ring has been, as a part of its size
+        self.bytes = 0  # of ring memory
+
+    def start(self) -> None:
+        """Begin to drain in a thread of its own."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Drain what is left and end the thread. The kernel program is detached already, so that it is the last."""
+        self._stop.set()
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def submit(self, frame: Frame) -> None:
+        """Have the drain's thread append `frame`; safe from any thread."""
+        self._frames.append(frame)
+
+    def _run(self) -> None:
+        try:
+            poller = select.poll()
+            for ring in (*self._data, *self._control):
+                poller.register(ring.fd, select.POLLIN)
+            while not self._stop.is_set():
+                self.step(bool(poller.poll(TICK_SECONDS * 1000)))
+            self.drain_pass()
+            self._write_frames()
+        except BaseException as error:
+            self.error = error
+
+    def step(self, woken: bool) -> None:
+        """One turn of the loop: a pass if a ring asked for it or one is due, and what comes due with it."""
+        now = time.monotonic()
+        due = now - self._last_pass >= self._flush_seconds
+        if woken or due or any(ring.head() != ring.tail for ring in self._control):
+            counters = self._ledger_due(now)  # before the pass: everything it counts is in the file before it
+            self.drain_pass()
+            if counters is not None:
+                self._recording.write(counters)
+        self._write_frames()
+        if self._recording.rotation_due():
+            counters = self._ledger()
+            self.drain_pass()
+            self._recording.rotate(counters)
+
+    def _ledger_due(self, now: float) -> Counters | None:
+        if now - self._last_ledger < LEDGER_SECONDS:
+            return None
+        self._last_ledger = now
+        counters = self._ledger()
+        if (counters.counters, counters.rings) == self._last_counters:
+            return None
+        self._last_counters = (counters.counters, counters.rings)
+        return counters
+
+    def drain_pass(self) -> None:
+        """Everything up to now, control before data."""
+        self._last_pass = time.monotonic()
+        heads = [(ring, ring.head()) for ring in self._data]
+        for ring in self._control:
+            self._move(ring, ring.head())
+        for ring, head in heads:
+            self._move(ring, head)
+
+    def _move(self, ring: Ring, head: int) -> None:
+        size = head - ring.tail
+        if not size:
+            return
+        now = time.monotonic_ns()
+        regions = ring.regions(head)
+        first = first_event(regions)
+        if ring.kind is RingKind.CONTROL:
+            self._on_control(b"".join(regions))
+        else:
+            self.bytes += size
+            self.high_water = max(self.high_water, size / ring.size)
+        codec, pack = "none", None
+        compressor = self._compressor
+        if compressor is not None and compressor.wants(size, ring.size):
+            codec, pack = "zstd", lambda: compressor.pack(regions)
+        self._recording.chunk(Chunk(ring.cpu, ring.kind, first[1] if first else 0, now, size, codec), regions, pack)
+        ring.release(head)
+
+    def _write_frames(self) -> None:
+        while self._frames:
+            self._recording.write(self._frames.popleft())

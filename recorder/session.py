@@ -1,0 +1,324 @@
+"""One recording from start to end: the order of things, and what ends it.
+
+    check → command forked → kernel program loaded → rings → attached → root dropped → output opened → header
+    → run → detached → drained → counters → End → summary
+
+Knows the order and the reasons to stop; every step is another module's. Whatever fails, the kernel program is detached
+and a command that was not released is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from capfile.frames import Counters, Frame, Header, Mark
+from capfile.frames import Ring as RingKind
+from recorder import output, privileges, processes, rings
+from recorder.command import Command
+from recorder.control import Control
+from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Compressor, Drain
+from recorder.errors import RingError, TargetError
+from recorder.header import header
+from recorder.limits import space_to_keep
+from recorder.options import KernelProgram, Options, Outcome
+from recorder.preflight import output_as
+from recorder.recording import Recording
+
+LOOK_SECONDS: Final = 0.25  # how often limits, free space and processes are looked at
+GRACE_SECONDS: Final = 3.0  # what a command gets to end by itself after a signal
+STOP_SIGNALS: Final[dict[int, str]] = {
+    signal.SIGINT: "interrupt",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hangup",
+}
+FAILURES: Final = frozenset({"disk-full", "output-error"})
+# The command is asked to end with the recording for these; a full file or disk leaves it alone.
+ENDS_COMMAND: Final = frozenset({*STOP_SIGNALS.values(), "duration"})
+SIGNAL_STATUS: Final = 128
+
+
+class Session:
+    """One recording.
+
+    `load(pids)` compiles and loads the kernel program for these processes; `progress(session)` is called now and then.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        load: Callable[[frozenset[int]], KernelProgram],
+        progress: Callable[[Session], None] | None = None,
+    ) -> None:
+        self.options = options
+        self._load = load
+        self._progress = progress
+        self._command: Command | None = None
+        self._reasons: deque[str] = deque()  # the first one ends the recording
+        self._chunks: deque[bytes] = deque()
+        self._recording_id = str(uuid.uuid4())
+        self._cpus = rings.online_cpus()
+        self._deadline: float | None = None
+        self.control = Control()
+
+    def run(self) -> Outcome:
+        """Record until something ends it. Raises `RecorderError` or `UsageError` when it cannot begin."""
+        self.identity = privileges.invoking_identity(self.options.environment, self.options.user)
+        privileges.check(self.identity)
+        target = output_as(self.identity, self.options)
+        missing = [pid for pid in self.options.pids if not processes.alive(pid)]
+        if missing:
+            raise TargetError(f"no process {missing[0]}", "look it up with ps or pgrep")
+        with contextlib.ExitStack() as stack:
+            if self.options.command:
+                self._command = Command(self.options.command, self.identity, self.options.environment)
+                stack.callback(self._abandon_command)
+            self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.enter_context(self._signals(wake))
+            wanted = self._wanted()
+            self.program = self._load(wanted)
+            stack.callback(self.program.close)
+            self._open_rings()
+            self.program.attach()
+            self._meet(wanted)
+            privileges.drop(self.identity)
+            return self._record(target, wake)
+
+    def _open_rings(self) -> None:
+        size = self.options.ring_size
+        if size is None:
+            meminfo = Path("/proc/meminfo").read_text()
+            size = rings.default_ring_size(len(self._cpus), rings.available_memory(meminfo))
+        self.ring_size = size
+        while True:
+            try:
+                self._data = rings.open_rings(RingKind.DATA, self.program.data_map_fd, self.ring_size, self._cpus)
+                break
+            except RingError:
+                if self.options.ring_size is not None or self.ring_size <= rings.MIN_RING_SIZE:
+                    raise
+                self.ring_size //= 2
+        self._control_rings = rings.open_rings(
+            RingKind.CONTROL, self.program.control_map_fd, rings.control_ring_size(self.ring_size), self._cpus
+        )
+
+    def _wanted(self) -> frozenset[int]:
+        """The processes that were named and, if asked for, those below them."""
+        named = set(self.options.pids)
+        if self._command is not None:
+            named.add(self._command.pid)
+        if self.options.follow_forks and named:
+            named |= processes.descendants(named, processes.parents())
+        return frozenset(named)
+
+    def _meet(self, wanted: frozenset[int]) -> None:
+        """Name the children that were made while the program was compiled, and read what there is to know of all."""
+        known = set(wanted)
+        while new := self._wanted() - known:
+            for pid in sorted(new):
+                self.program.add_target(pid)
+            known |= new
+        now = time.monotonic_ns()
+        for pid in sorted(known):
+            self.control.add(pid, now)
+
+    def _record(self, target: output.Target, wake: int) -> Outcome:
+        fd = output.open_output(target, lambda: bool(self._reasons))
+        self.started = time.monotonic()
+        self.recording = Recording(
+            target, fd, self.options.limits, self._describe, self._introduction, self._reasons.append
+        )
+        for frame in self.control.take():
+            self.recording.write(frame)
+        stream = target.kind not in ("new", "existing")
+        self.drain = Drain(
+            self._data,
+            self._control_rings,
+            self.recording,
+            lambda chunk: self._hand_over(chunk, wake),
+            self._ledger,
+            Compressor() if self.options.compress else None,
+            STREAM_FLUSH_SECONDS if stream else FLUSH_SECONDS,
+        )
+        self.drain.start()
+        try:
+            if self._command is not None:
+                self._command.release()
+            self._loop()
+        finally:
+            self.program.detach()
+            self.drain.finish()
+        return self._close()
+
+    def _hand_over(self, chunk: bytes, wake: int) -> None:
+        self._chunks.append(chunk)
+        with contextlib.suppress(BlockingIOError):
+            os.write(wake, b"c")
+
+    def _loop(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake, selectors.EVENT_READ)
+            if self._command is not None:
+                selector.register(self._command.pidfd, selectors.EVENT_READ)
+            look = 0.0
+            while not self._ended():
+                selector.select(self._patience())
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 4096)
+                self._heed_control()
+                if time.monotonic() >= look:
+                    look = time.monotonic() + LOOK_SECONDS
+                    self._look()
+
+    def _patience(self) -> float:
+        ends = [LOOK_SECONDS]
+        if self.options.limits.duration is not None:
+            ends.append(self.started + self.options.limits.duration - time.monotonic())
+        if self._deadline is not None:
+            ends.append(self._deadline - time.monotonic())
+        return max(0.0, min(ends))
+
+    def _ended(self) -> bool:
+        """Whether it is over; a command is given time to end by itself first."""
+        duration = self.options.limits.duration
+        if duration is not None and time.monotonic() - self.started >= duration:
+            self._reasons.append("duration")
+        command = self._command
+        if command is not None and command.poll():
+            self._reasons.append("child-exit")
+            return True
+        if not self._reasons:
+            return False
+        if command is None or self._reasons[0] not in ENDS_COMMAND:
+            return True
+        if self._deadline is None:
+            self._deadline = time.monotonic() + GRACE_SECONDS
+            if not (self._reasons[0] == "interrupt" and foreground()):  # the terminal has sent it to the command too
+                command.signal(signal.SIGTERM if self._reasons[0] != "interrupt" else signal.SIGINT)
+        return time.monotonic() >= self._deadline
+
+    def _heed_control(self) -> None:
+        while self._chunks:
+            self.control.feed(self._chunks.popleft())
+        for frame in self.control.take():
+            self.drain.submit(frame)
+
+    def _look(self) -> None:
+        self.control.forget_dead(processes.alive)
+        if self.options.pids and not self.control.live & self._awaited():
+            self._reasons.append("target-exit")
+        self._guard_space()
+        if self._progress is not None:
+            self._progress(self)
+
+    def _awaited(self) -> set[int]:
+        return self.control.live if self.options.follow_forks else set(self.options.pids)
+
+    def _guard_space(self) -> None:
+        folder = os.path.dirname(self.options.output) or "."
+        if self.options.output == output.STANDARD_OUTPUT:
+            return
+        with contextlib.suppress(OSError):
+            space = os.statvfs(folder)
+            if space.f_bavail * space.f_frsize < space_to_keep(space.f_blocks * space.f_frsize):
+                self._reasons.append("disk-full")
+
+    def _describe(self, segment: int) -> Header:
+        return header(self.options, segment, self._recording_id, self.program.probes, self.ring_size)
+
+    def _introduction(self) -> Iterator[Frame]:
+        yield from self.control.known()
+        yield from self.program.open_sockets()
+
+    def _ledger(self) -> Counters:
+        sequences = self.program.next_sequences()
+        rows = {
+            kind.name.lower(): _rows(sequences[kind.name.lower()], opened)
+            for kind, opened in ((RingKind.DATA, self._data), (RingKind.CONTROL, self._control_rings))
+        }
+        return Counters(time.monotonic_ns(), self.program.counters(), rows)
+
+    def _close(self) -> Outcome:
+        self._heed_control()
+        reason = self.recording.stopped or self._reasons[0]
+        for frame in self.control.take():
+            self.recording.write(frame)
+        new = sorted(set(rings.online_cpus()) - set(self._cpus))
+        if new:
+            self.recording.write(Mark("cpu-online", time.monotonic_ns(), detail=f"CPUs {new} came without a ring"))
+        for open_socket in self.program.open_sockets():
+            self.recording.write(open_socket)
+        counters = self._ledger()
+        ended = self.recording.finish(counters, reason)
+        return Outcome(
+            reason=reason,
+            status=self._status(reason),
+            seconds=time.monotonic() - self.started,
+            events=sum(row[0] for row in counters.rings["data"]),
+            bytes=self.recording.written,
+            segments=self.recording.segment + 1,
+            connections=self.control.connections,
+            counters=counters.counters,
+            perf_lost=sum(row[1] for rows in counters.rings.values() for row in rows),
+            marks=dict(self.control.marks),
+            user=self.identity.name,
+            ended=ended,
+            high_water=self.drain.high_water,
+        )
+
+    def _status(self, reason: str) -> int:
+        if self._command is not None:
+            if reason not in ENDS_COMMAND:
+                self._command.wait()
+            elif not self._command.poll():
+                return SIGNAL_STATUS + signal.SIGTERM
+            return self._command.status or 0
+        return 1 if reason in FAILURES else 0
+
+    def _abandon_command(self) -> None:
+        if self._command is not None:
+            self._command.abandon()
+
+    @contextlib.contextmanager
+    def _signals(self, wake: int) -> Iterator[None]:
+        def heed(number: int, _: FrameType | None) -> None:
+            if any(reason in STOP_SIGNALS.values() for reason in self._reasons):
+                os._exit(SIGNAL_STATUS + number)  # the second one: at once; what was written stays and opens
+            self._reasons.append(STOP_SIGNALS[number])
+            with contextlib.suppress(BlockingIOError):
+                os.write(wake, b"s")
+
+        before = {number: signal.signal(number, heed) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _rows(sequences: list[int], opened: Sequence[rings.Ring]) -> list[list[int]]:
+    lost = {ring.cpu: ring.lost() for ring in opened}
+    return [[number, lost.get(cpu, 0)] for cpu, number in enumerate(sequences)]
+
+
+def foreground() -> bool:
+    """Whether a Ctrl-C on the terminal reaches this process's whole group, a command included."""
+    for fd in (0, 2):
+        with contextlib.suppress(OSError):
+            return os.tcgetpgrp(fd) == os.getpgrp()
+    return False
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(f"ebpf-rec: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""What a finished recording says on standard error: how much, who it ran as, and what was lost, or that nothing was."""
+
+from __future__ import annotations
+
+from typing import Final, TextIO
+
+from recorder.options import Outcome
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(number: float) -> str:
+    """Bytes for eyes: `1.5 MiB`."""
+    steps = 0
+    while number >= 1024 and steps < len(_UNITS) - 1:
+        number /= 1024
+        steps += 1
+    unit = _UNITS[steps]
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# counter -> what it says; all of them are losses of recorded bytes or of news
+LOSSES: Final[dict[str, str]] = {
+    "data_lost": "data events found no room in the ring",
+    "control_lost": "control events found no room in the ring",
+    "faults": "reads of a caller's memory failed",
+    "scratch_busy": "events met a busy scratch",
+    "state_busy": "state changes met a busy scratch",
+    "map_sockets_full": "sockets found no room in the map",
+    "tail_call_failed": "calls could not be finished",
+}
+
+
+def losses(counters: dict[str, list[int]]) -> list[str]:
+    """One sentence for each kind of loss that happened."""
+    return [f"{sum(counters[name]):,} {text}" for name, text in LOSSES.items() if sum(counters.get(name, []))]
+
+
+def lines(outcome: Outcome, output: str) -> list[str]:
+    """The summary, line by line."""
+    where = "standard output" if output == "-" else output
+    segments = f" in {outcome.segments} segments" if outcome.segments > 1 else ""
+    lost = losses(outcome.counters)
+    found = [
+        f"{counted(outcome.events, 'event')}, {size(outcome.bytes)}, "
+        f"{counted(outcome.connections, 'connection')} in {outcome.seconds:.1f} s to {where}{segments}",
+        f"lost: {'; '.join(lost) if lost else 'nothing'} (ring filled to {outcome.high_water:.0%} at most)",
+        f"ended by: {outcome.reason}; ran as user {outcome.user} without any capability",
+    ]
+    if outcome.marks:
+        found.append("blind spots: " + ", ".join(f"{name} ×{n}" for name, n in sorted(outcome.marks.items())))  # noqa: RUF001
+    if not outcome.ended:
+        found.append("the file has no End frame: the output could not take it")
+    return found
+
+
+def show(outcome: Outcome, output: str, to: TextIO) -> None:
+    """Print the summary."""
+    for line in lines(outcome, output):
+        print(f"ebpf-rec: {line}", file=to)
