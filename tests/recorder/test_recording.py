@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from capfile.event import EVENT_SIZE, Event, layout, records
+from capfile.event import EVENT_SIZE, Event, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, End, Frame, Header, Mark, Process
 from capfile.reader import Reader, decompressed
+from capfile.records import records
 from recorder import output
 from recorder.limits import CLOSING_RESERVE, RecordingLimits
 from recorder.recording import Recording

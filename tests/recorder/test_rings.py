@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capfile.event import LostRecord, encode_lost, records
+from capfile.event import LostRecord, encode_lost
+from capfile.records import records
 from recorder import rings
 from tests.recorder.fake import FakeRing
 
