@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from capfile import event
+from capfile.codec import compressed
 from capfile.event import EVENT_ABI, EVENT_SIZE, Direction, Event, Flag, Kind, Reason, SocketFacts
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, End, Header, Mark, Process, Ring
-from capfile.reader import compressed
 from capfile.writer import Writer
 
 AF_UNIX: Final = 1

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from capfile.codec import decompressed
 from capfile.event import Direction, Event, Flag, Kind, Reason, SocketFacts
 from capfile.frames import Chunk, Counters, End, Header, Mark, Process
-from capfile.reader import Reader, decompressed
+from capfile.reader import Reader
 from capfile.records import records
 from capfile.writer import Writer
 from replay.importers.recording import Recording
