@@ -1,0 +1,37 @@
+/* What differs between processor architectures: where a system call's number and arguments stand at its exit.
+ *
+ * struct pt_regs is user ABI (arch/x86/include/uapi/asm/ptrace.h), so its layout may be relied on. One copy of the part
+ * that is needed costs less than seven reads.
+ */
+
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit system call is under way */
+
+struct registers {
+	u64 r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+};
+#define O_registers (7 * 8) /* r10's place in pt_regs: after r15, r14, r13, r12, bp, bx, r11 */
+
+static __always_inline void read_registers(u64 pt_regs, struct registers *registers)
+{
+	bpf_probe_read_kernel(registers, sizeof(*registers), (void *)(pt_regs + O_registers));
+}
+
+static __always_inline void arguments_of(struct registers *registers, u64 *argument)
+{
+	argument[0] = registers->di;
+	argument[1] = registers->si;
+	argument[2] = registers->dx;
+	argument[3] = registers->r10;
+	argument[4] = registers->r8;
+	argument[5] = registers->r9;
+}
+
+/* Whether current is inside a 32-bit system call, which has numbers and struct layouts of its own. */
+static __always_inline int is_compat_call(void)
+{
+	u64 task = bpf_get_current_task();
+	u32 status = 0;
+
+	READ(status, task, O_task_struct_thread_info + O_thread_info_status);
+	return status & TS_COMPAT;
+}

@@ -1,0 +1,84 @@
+/* Events into the rings: sequence numbers, the submit, and the count of what failed.
+ *
+ * Law: the only place that submits. A failed submit is counted and its sequence number is spent, so that a reader sees
+ * the hole; nothing here knows what an event means.
+ */
+
+#define RING_DATA 0
+#define RING_CONTROL 1
+#define CONTROL_BUSY 2
+
+static __always_inline void count(u32 which, u64 amount)
+{
+	u64 *value = counters.lookup(&which);
+
+	if (value)
+		*value += amount;
+}
+
+static __always_inline u64 next_sequence(u32 ring)
+{
+	u64 *next = sequences.lookup(&ring);
+
+	return next ? (*next)++ : 0;
+}
+
+static __always_inline void event_header(struct event *event, u8 kind, u64 id, u64 time)
+{
+	event->abi = EVENT_ABI;
+	event->kind = kind;
+	event->direction = DIRECTION_NONE;
+	event->captured = 0;
+	event->time = time;
+	event->position = 0;
+	event->size = 0;
+	event->ret = 0;
+	event->tgid = id >> 32;
+	event->tid = (u32)id;
+	event->fd = -1;
+	event->syscall = 0;
+	event->reason = REASON_NONE;
+	event->flags = 0;
+	event->depth = 0;
+	event->socket = 0;
+	event->generation = 0;
+}
+
+/* Submits an event of the control ring. A softirq may come between the sequence number and the submit and would then
+ * stand in the ring before it: whoever meets the in-use mark sends nothing and is counted. */
+static __always_inline void submit_control(void *ctx, struct event *event, u32 size)
+{
+	u32 busy_key = CONTROL_BUSY;
+	u64 *busy = sequences.lookup(&busy_key);
+
+	if (!busy)
+		return;
+	if (*busy) {
+		count(COUNT_STATE_BUSY, 1);
+		return;
+	}
+	*busy = 1;
+	event->sequence = next_sequence(RING_CONTROL);
+	if (control_ring.perf_submit(ctx, event, size) < 0)
+		count(COUNT_CONTROL_LOST, 1);
+	else
+		count(COUNT_CONTROL_EVENTS, 1);
+	*busy = 0;
+}
+
+/* Submits the event at the head of the scratch with the payload behind it. */
+static __always_inline void submit_data(void *ctx, struct record *record, u32 captured)
+{
+	record->event.sequence = next_sequence(RING_DATA);
+	if (captured > PAYLOAD_BYTES)
+		captured = PAYLOAD_BYTES;
+	record->event.captured = captured;
+	if (data_ring.perf_submit(ctx, &record->event, sizeof(struct event) + captured) < 0) {
+		count(COUNT_DATA_LOST, 1);
+		count(COUNT_LOST_BYTES, captured);
+	} else {
+		count(COUNT_DATA_EVENTS, 1);
+		count(COUNT_DATA_BYTES, captured);
+	}
+	count(COUNT_GAP_BYTES, record->event.size - captured);
+}

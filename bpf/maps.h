@@ -1,0 +1,134 @@
+/* Every map of the kernel program. docs/kernel-program.md documents each by key, value and lifetime.
+ *
+ * Law: maps and the structs they hold, nothing else. All of them die with the recorder's descriptors.
+ */
+#include "event.h"
+
+/* What one perf record carries at most. A per-CPU value may have 32,768 bytes (mm/percpu.c, PCPU_MIN_UNIT_SIZE);
+ * a perf record over 65,516 payload bytes vanishes while the submit returns 0 (u16 perf_event_header.size). */
+#define SCRATCH_BYTES 32768
+#define PERF_RECORD_LIMIT 65516
+/* One copy from user memory. Two copies of half the payload each is what lets the verifier see that `used + n` stays
+ * inside: it knows the ranges of both, never their relation. */
+#define STEP_BYTES 16320
+#define PAYLOAD_BYTES (2 * STEP_BYTES)
+
+struct record {
+	u64 busy; /* in-use mark: a program that was preempted or interrupted here must not be overwritten */
+	struct event event;
+	u8 payload[PAYLOAD_BYTES];
+};
+_Static_assert(sizeof(struct record) <= SCRATCH_BYTES, "the per-CPU scratch is refused above 32,768 bytes");
+_Static_assert(sizeof(struct event) + PAYLOAD_BYTES < PERF_RECORD_LIMIT, "a larger perf record vanishes");
+_Static_assert(sizeof(struct event) == 88, "capfile/event.py mirrors this layout");
+
+/* What is known of a socket. Key: the address of its struct sock; the inode number tells whether that address has
+ * been given to another socket since. Index 0 of the arrays is receive, 1 is send. */
+struct socket_state {
+	u64 inode;
+	u64 generation;
+	u64 socket;       /* address of the struct socket: its ->sk is no longer ours once the last descriptor is gone */
+	u64 position[2];  /* next byte's offset */
+	u64 counted[2];   /* bytes that the kernel's own tracepoints saw; see bpf/audit.h */
+	u64 turn;         /* bytes recorded since the direction last turned */
+	u64 descriptor;   /* tgid << 32 | fd of the last call */
+	u32 sequence[2];  /* tcp_sock copied_seq and write_seq when last read (kernels without the tracepoints) */
+	u32 state;        /* enum socket_state_bit */
+	u16 family;
+	u16 protocol;
+	u32 turn_direction;
+	u32 flags;        /* enum event_flag bits of its EVENT_SOCKET */
+};
+
+enum socket_state_bit {
+	SOCKET_ANNOUNCED = 1, /* its EVENT_SOCKET was sent */
+	SOCKET_IGNORED = 2,   /* the port filter says no */
+	SOCKET_CLOSED = 4,    /* its EVENT_CLOSE was sent */
+	SOCKET_COUNTERS = 8,  /* `sequence` holds a first reading */
+};
+
+/* The system call that is being looked at, handed from program to program through tail calls. */
+struct call {
+	u64 argument[6];
+	s64 ret;
+	u64 id;           /* pid_tgid */
+	u64 time;
+	u64 socket;       /* address of the struct sock */
+	u64 inode;
+	u64 generation;
+	u64 position;     /* of the next byte to emit */
+	u64 total;        /* bytes the call moved that are still to be emitted */
+	u64 allowed;      /* of these, how many may be captured (snaplen, turn limit) */
+	u64 vector;       /* address of the next iovec */
+	u64 vectors;      /* how many are left of this message */
+	u64 message;      /* address of the next mmsghdr */
+	u64 messages;     /* how many are left */
+	u64 message_left; /* bytes left of this message */
+	u64 base;         /* rest of the current iovec */
+	u64 length;
+	u32 used;         /* payload bytes waiting in the scratch */
+	u32 syscall;
+	s32 fd;
+	u32 depth;        /* iovec or message that the waiting payload began with */
+	u32 part;         /* iovec or message reached */
+	u16 flags;
+	u16 limit_reason; /* why no more than `allowed` is captured */
+	u8 direction;
+	u8 shape;
+	u8 identity;      /* enum identity */
+	u8 compat;
+	u32 message_flags;
+};
+
+/* The last socket call that finished on this CPU, written inside the call by sock:sock_{send,recv}_length: names the very
+ * socket that the call used, whatever its descriptor number means by now. */
+struct last_call {
+	u64 id;
+	u64 socket;
+};
+
+struct mark_key {
+	u64 who;  /* tgid, or generation of a socket */
+	u32 code; /* enum mark_code */
+	u32 of_socket;
+};
+
+/* Every counter is per CPU; recorder/program.py reads them by this order. */
+enum counter {
+	COUNT_DATA_EVENTS,      /* submitted to the data ring */
+	COUNT_CONTROL_EVENTS,
+	COUNT_DATA_LOST,        /* submits to the data ring that failed */
+	COUNT_CONTROL_LOST,
+	COUNT_DATA_BYTES,       /* payload bytes submitted */
+	COUNT_LOST_BYTES,       /* payload bytes of failed submits */
+	COUNT_GAP_BYTES,        /* bytes of gaps of any reason */
+	COUNT_FAULTS,           /* user memory that could not be read */
+	COUNT_SCRATCH_BUSY,
+	COUNT_STATE_BUSY,       /* EVENT_STATE not sent: the interrupt came in the middle of a control event */
+	COUNT_SOCKETS_NEW,
+	COUNT_SOCKETS_GONE,
+	COUNT_MAP_SOCKETS_FULL, /* an update that failed */
+	COUNT_MAP_DESCRIPTORS_FULL,
+	COUNT_WALK_FAILED,      /* the descriptor led to nothing: already closed */
+	COUNT_IDENTITY_UNSURE,
+	COUNT_TAIL_CALL_FAILED,
+	COUNTERS,
+};
+
+#define TARGET_YES 1
+#define TARGET_NEVER 2
+
+BPF_PERF_OUTPUT(data_ring);
+BPF_PERF_OUTPUT(control_ring);
+BPF_PERCPU_ARRAY(scratch, struct record, 1);
+BPF_PERCPU_ARRAY(calls, struct call, 1);
+BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_PERCPU_ARRAY(sequences, u64, 3); /* data, control, and the control ring's in-use mark */
+BPF_PERCPU_ARRAY(last_calls, struct last_call, 1);
+BPF_ARRAY(generations, u64, 1);
+BPF_ARRAY(targets, u64, TARGET_WORDS);
+BPF_TABLE("lru_hash", u64, struct socket_state, sockets, SOCKETS_MAX);
+BPF_TABLE("lru_hash", u64, struct socket_facts, facts_of, SOCKETS_MAX); /* by generation */
+BPF_TABLE("lru_hash", u64, u64, descriptors, SOCKETS_MAX);
+BPF_TABLE("lru_hash", struct mark_key, u8, marks, 16384);
+BPF_PROG_ARRAY(stages, 8);

@@ -1,0 +1,98 @@
+"""bpf(2) itself, for what needs no library: map elements as bytes and what the kernel says of a loaded program.
+
+Law: thin. Takes and gives bytes and numbers, raises `OSError` as the system call does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+SYS_BPF: Final = (
+    {"x86_64": 321, "aarch64": 280}[os.uname().machine] if os.uname().machine in ("x86_64", "aarch64") else -1
+)
+MAP_LOOKUP: Final = 1
+MAP_UPDATE: Final = 2
+MAP_DELETE: Final = 3
+MAP_NEXT_KEY: Final = 4
+OBJECT_INFO: Final = 15
+ATTRIBUTE_BYTES: Final = 128
+
+# struct bpf_prog_info of include/uapi/linux/bpf.h; older kernels fill less of it and leave the rest zero.
+PROGRAM_INFO_BYTES: Final = 232
+_XLATED_BYTES_AT: Final = 20
+_RECURSION_MISSES_AT: Final = 208
+_VERIFIED_AT: Final = 216
+INSTRUCTION_BYTES: Final = 8
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class ProgramInfo(NamedTuple):
+    """`instructions`: after the verifier's rewriting; `verified`: steps the verifier took (0 before 5.16); `misses`:
+    runs the kernel left out because the program was already running on that CPU."""
+
+    instructions: int
+    verified: int
+    misses: int
+
+
+def _bpf(command: int, attributes: bytes) -> None:
+    buffer = ctypes.create_string_buffer(attributes, ATTRIBUTE_BYTES)
+    if _libc.syscall(SYS_BPF, command, buffer, ATTRIBUTE_BYTES) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def _element(command: int, map_fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None) -> None:
+    key_buffer = None if key is None else ctypes.create_string_buffer(key, len(key))
+    key_at = 0 if key_buffer is None else ctypes.addressof(key_buffer)
+    value_at = 0 if value is None else ctypes.addressof(value)
+    _bpf(command, struct.pack("<IIQQQ", map_fd, 0, key_at, value_at, 0))
+
+
+def update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Set one element."""
+    _element(MAP_UPDATE, map_fd, key, ctypes.create_string_buffer(value, len(value)))
+
+
+def lookup(map_fd: int, key: bytes, size: int) -> bytes:
+    """One element's value; a per-CPU map gives one value of 8-byte-rounded size per possible CPU. `KeyError`: none."""
+    value = ctypes.create_string_buffer(size)
+    try:
+        _element(MAP_LOOKUP, map_fd, key, value)
+    except FileNotFoundError as error:
+        raise KeyError(key) from error
+    return value.raw
+
+
+def keys(map_fd: int, key_size: int) -> Iterator[bytes]:
+    """The keys; elements that come or go meanwhile may be missed or seen twice."""
+    key: bytes | None = None
+    following = ctypes.create_string_buffer(key_size)
+    while True:
+        try:
+            _element(MAP_NEXT_KEY, map_fd, key, following)
+        except FileNotFoundError:
+            return
+        key = following.raw
+        yield key
+
+
+def program_info(program_fd: int) -> ProgramInfo:
+    """What the kernel says of a loaded program."""
+    info = ctypes.create_string_buffer(PROGRAM_INFO_BYTES)
+    _bpf(OBJECT_INFO, struct.pack("<IIQ", program_fd, PROGRAM_INFO_BYTES, ctypes.addressof(info)))
+    xlated = struct.unpack_from("<I", info.raw, _XLATED_BYTES_AT)[0]
+    misses = struct.unpack_from("<Q", info.raw, _RECURSION_MISSES_AT)[0]
+    verified = struct.unpack_from("<I", info.raw, _VERIFIED_AT)[0]
+    return ProgramInfo(xlated // INSTRUCTION_BYTES, verified, misses)
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map's element has (/sys/devices/system/cpu/possible)."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        return int(file.read().strip().split(",")[-1].split("-")[-1]) + 1

@@ -1,0 +1,144 @@
+"""What the kernel program is compiled with: every offset, limit and filter as a -D constant.
+
+Turns the running kernel's BTF, the user's filters and limits into compiler flags. Knows names and numbers, no C.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recorder.btf import Btf
+from recorder.errors import BadFilter
+
+# struct and member, as the C files name them: O_<struct>_<member>.
+OFFSETS: Final[tuple[tuple[str, str], ...]] = (
+    ("task_struct", "files"),
+    ("task_struct", "tgid"),
+    ("task_struct", "flags"),
+    ("task_struct", "signal"),
+    ("task_struct", "thread_info"),
+    ("thread_info", "status"),
+    ("signal_struct", "live"),
+    ("files_struct", "fdt"),
+    ("fdtable", "max_fds"),
+    ("fdtable", "fd"),
+    ("file", "f_inode"),
+    ("file", "private_data"),
+    ("file", "f_path"),
+    ("path", "dentry"),
+    ("dentry", "d_name"),
+    ("qstr", "name"),
+    ("inode", "i_mode"),
+    ("inode", "i_ino"),
+    ("socket_alloc", "socket"),
+    ("socket_alloc", "vfs_inode"),
+    ("socket", "sk"),
+    ("sock", "sk_socket"),
+    ("sock", "sk_type"),
+    ("sock", "sk_protocol"),
+    ("sock_common", "skc_family"),
+    ("sock_common", "skc_state"),
+    ("sock_common", "skc_daddr"),
+    ("sock_common", "skc_rcv_saddr"),
+    ("sock_common", "skc_dport"),
+    ("sock_common", "skc_num"),
+    ("sock_common", "skc_v6_daddr"),
+    ("sock_common", "skc_v6_rcv_saddr"),
+    ("sock_common", "skc_net"),
+    ("net", "ns.inum"),
+    ("unix_sock", "addr"),
+    ("unix_sock", "peer"),
+    ("unix_address", "len"),
+    ("unix_address", "name"),
+    ("tcp_sock", "copied_seq"),
+    ("tcp_sock", "write_seq"),
+    ("inet_connection_sock", "icsk_ulp_ops"),
+)
+
+PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
+COMM_BYTES: Final = 16  # TASK_COMM_LEN, with its NUL
+CGROUP_MOUNT: Final = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """A cgroup v2 by the kernel's id (the inode number of its directory) and its depth below the root."""
+
+    id: int
+    level: int
+
+    @classmethod
+    def at(cls, path: str, mount: Path = CGROUP_MOUNT) -> Cgroup:
+        """The cgroup at a path, absolute or relative to the v2 mount; `BadFilter` when it is none."""
+        directory = Path(path) if Path(path).is_relative_to(mount) else mount / path.lstrip("/")
+        if not (directory / "cgroup.procs").is_file():
+            raise BadFilter(f"{path} is no cgroup v2", f"take a directory below {mount} that holds cgroup.procs")
+        return cls(directory.stat().st_ino, len(directory.resolve().relative_to(mount.resolve()).parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Whom to record. Kinds are joined by and, values of one kind by or; no value at all: every process.
+
+    `pids` are thread group numbers. A process that once matched stays recorded until it ends; with `follow_forks`
+    its later children are recorded too.
+    """
+
+    pids: frozenset[int] = frozenset()
+    comms: frozenset[str] = frozenset()
+    uids: frozenset[int] = frozenset()
+    cgroup: Cgroup | None = None
+    ports: frozenset[int] = frozenset()
+    follow_forks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much to record. `snaplen`: bytes per call; `turn_limit`: bytes of a direction until it turns; None: all."""
+
+    snaplen: int | None = None
+    turn_limit: int | None = None
+    # 65,536 sockets of some 150 bytes are 10 MB of kernel memory; the idle ones go first when there are more.
+    sockets: int = 65_536
+
+
+def pid_limit(path: Path = PID_MAX) -> int:
+    """One more than the highest process number the kernel will give."""
+    return int(path.read_text())
+
+
+def _offsets(btf: Btf) -> list[str]:
+    flags = [f"-DO_{struct}_{member.replace('.', '_')}={btf.offset(struct, member)}" for struct, member in OFFSETS]
+    return [*flags, f"-DSIZE_sock_sk_protocol={btf.field('sock', 'sk_protocol').size}"]
+
+
+def _filters(filters: Filters) -> list[str]:
+    cgroup = filters.cgroup
+    named = {
+        "FILTER_PIDS": bool(filters.pids),
+        "FILTER_COMM": bool(filters.comms),
+        "FILTER_UID": bool(filters.uids),
+        "FILTER_PORTS": bool(filters.ports),
+        "FILTER_CGROUP": cgroup is not None,
+        "FILTER_CGROUP_ID": f"{cgroup.id if cgroup else 0}ULL",
+        "FILTER_CGROUP_LEVEL": cgroup.level if cgroup else 0,
+        "FOLLOW_FORKS": filters.follow_forks,
+    }
+    return [f"-D{name}={int(value) if isinstance(value, bool) else value}" for name, value in named.items()]
+
+
+def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool) -> list[str]:
+    """All -D constants; `lengths`: the kernel has the sock_*_length tracepoints. `NoBtf` when a member is missing."""
+    return [
+        *_offsets(btf),
+        *_filters(filters),
+        f"-DTARGET_WORDS={-(-pid_limit() // 8)}",
+        f"-DSOCKETS_MAX={limits.sockets}",
+        f"-DSNAPLEN={limits.snaplen or 0}",
+        f"-DTURN_LIMIT={limits.turn_limit or 0}",
+        f"-DHAVE_LENGTHS={int(lengths)}",
+        f"-DKERNEL_PAGE={os.sysconf('SC_PAGE_SIZE')}",
+    ]

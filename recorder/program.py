@@ -1,0 +1,401 @@
+"""The kernel program's life: compile, load, attach, read its counters, detach. The only module that imports bcc.
+
+Turns filters and limits into a running program and every refusal into a `RecorderError` with its mend. Never reads the
+rings: whoever opens the perf events puts their descriptors into `data_map_fd` and `control_map_fd`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import re
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from capfile.event import SOCKET_FACTS
+from capfile.frames import Socket
+from recorder import bpf_call
+from recorder.btf import Btf
+from recorder.constants import Filters, Limits, compiler_flags
+from recorder.errors import (
+    CompileFailed,
+    LoadRefused,
+    Lockdown,
+    Memlock,
+    NoBcc,
+    NoHeaders,
+    NoTracefs,
+    NotRoot,
+    RecorderError,
+)
+from recorder.source import program_text
+
+# Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
+BCC_PACKAGES: Final = (
+    Path("/usr/lib/python3/dist-packages/bcc/__init__.py"),  # Debian, Ubuntu
+    *sorted(Path("/usr/lib").glob("python3.*/site-packages/bcc/__init__.py"), reverse=True),  # Fedora, Arch
+)
+EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
+LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
+CAPABILITIES: Final = {21: "CAP_SYS_ADMIN"}  # include/uapi/linux/capability.h; older kernels have no CAP_BPF
+
+# Bits of the target byte, bpf/maps.h.
+TARGET_YES: Final = 1
+TARGET_NEVER: Final = 2
+
+# enum counter of bpf/maps.h, in its order; a test compares the two.
+COUNTERS: Final = (
+    "data_events",
+    "control_events",
+    "data_lost",
+    "control_lost",
+    "data_bytes",
+    "lost_bytes",
+    "gap_bytes",
+    "faults",
+    "scratch_busy",
+    "state_busy",
+    "sockets_new",
+    "sockets_gone",
+    "map_sockets_full",
+    "map_descriptors_full",
+    "walk_failed",
+    "identity_unsure",
+    "tail_call_failed",
+)
+
+
+# struct socket_state of bpf/maps.h; a test compares the two.
+SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHII")
+
+
+class SocketState(NamedTuple):
+    """One value of the map `sockets`, by the names of bpf/maps.h; pairs of receive and send are two fields."""
+
+    inode: int
+    generation: int
+    socket: int
+    received: int
+    sent: int
+    counted_received: int
+    counted_sent: int
+    turn: int
+    descriptor: int
+    copied_sequence: int
+    write_sequence: int
+    state: int
+    family: int
+    protocol: int
+    turn_direction: int
+    flags: int
+
+
+class Hook(NamedTuple):
+    """A function of bpf/program.c and the tracepoint it is for; an optional one may be missing in the kernel."""
+
+    function: str
+    category: str
+    tracepoint: str
+    optional: bool = False
+
+
+HOOKS: Final = (
+    Hook("on_fork", "sched", "sched_process_fork"),
+    Hook("on_exec", "sched", "sched_process_exec"),
+    Hook("on_exit", "sched", "sched_process_exit"),
+    Hook("on_state", "sock", "inet_sock_set_state", optional=True),
+    Hook("on_send_length", "sock", "sock_send_length", optional=True),
+    Hook("on_recv_length", "sock", "sock_recv_length", optional=True),
+    Hook("on_sys_exit", "raw_syscalls", "sys_exit"),
+)
+# Programs that only a tail call reaches, by their place in the map `stages`.
+STAGES: Final = ((0, "on_transfer"), (1, "on_descriptors"))
+
+
+def load_bcc() -> Any:
+    """bcc as the distribution packages it, for a Python that may be another; `NoBcc` with the mend."""
+    for package in BCC_PACKAGES:
+        if package.is_file():
+            return _import_from(package)
+    raise NoBcc("bcc is not installed", "apt-get install python3-bpfcc (PyPI's `bcc` is an unrelated package)")
+
+
+def _import_from(package: Path) -> Any:
+    """Load one package file under its own name and leave sys.path as it was."""
+    spec = importlib.util.spec_from_file_location("bcc", package, submodule_search_locations=[str(package.parent)])
+    if spec is None or spec.loader is None:
+        raise NoBcc(f"{package} cannot be loaded", "apt-get install --reinstall python3-bpfcc")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bcc"] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, OSError, SyntaxError) as error:
+        del sys.modules["bcc"]
+        raise NoBcc(f"{package} does not load ({error})", "apt-get install --reinstall python3-bpfcc") from error
+    if not hasattr(module, "BPF"):
+        raise NoBcc(f"{package} is not the BPF Compiler Collection", "apt-get install python3-bpfcc")
+    return module
+
+
+def _tracepoint_exists(hook: Hook) -> bool:
+    return any((events / hook.category / hook.tracepoint).is_dir() for events in EVENTS)
+
+
+def available_hooks() -> list[Hook]:
+    """The hooks that this kernel has; `NoTracefs` when tracefs is not mounted or a needed one is missing."""
+    if not any((events / "sched").is_dir() for events in EVENTS):
+        raise NoTracefs("tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing")
+    missing = [hook for hook in HOOKS if not _tracepoint_exists(hook)]
+    if needed := [f"{hook.category}:{hook.tracepoint}" for hook in missing if not hook.optional]:
+        raise NoTracefs(
+            f"the kernel lacks the tracepoint {', '.join(needed)}", "run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
+        )
+    return [hook for hook in HOOKS if hook not in missing]
+
+
+def check_privileges(status: Path = Path("/proc/self/status")) -> None:
+    """`NotRoot` unless the process may load and attach."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
+    mask = int(effective[1], 16) if effective else 0
+    if absent := [name for bit, name in CAPABILITIES.items() if not mask >> bit & 1]:
+        raise NotRoot(f"recording needs root ({', '.join(absent)})", "run it with sudo")
+
+
+def check_lockdown(path: Path = LOCKDOWN) -> None:
+    """`Lockdown` in confidentiality mode, where bpf_probe_read_kernel is refused; integrity mode permits it."""
+    if path.is_file() and "[confidentiality]" in path.read_text():
+        raise Lockdown(
+            "the kernel is locked down (confidentiality): BPF may not read kernel memory",
+            "boot with lockdown=integrity",
+        )
+
+
+def check_headers() -> None:
+    """`NoHeaders` when bcc would find no kernel headers; their version does not matter (offsets come from BTF)."""
+    build = Path("/lib/modules") / os.uname().release / "build"
+    if "BCC_KERNEL_SOURCE" in os.environ or build.is_dir() or Path("/sys/kernel/kheaders.tar.xz").is_file():
+        return
+    raise NoHeaders(
+        f"no kernel headers at {build}",
+        "apt-get install linux-headers-amd64 and link its folders there as build and source (make setup does it)",
+    )
+
+
+@contextmanager
+def _stderr_captured() -> Iterator[list[str]]:
+    """What C++ code writes to descriptor 2 meanwhile, as lines, filled in at the end."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+def compile_error(lines: Sequence[str]) -> str:
+    """The compiler's first error, as one line."""
+    errors = [line.strip() for line in lines if "error:" in line]
+    return errors[0] if errors else (lines[-1].strip() if lines else "no message")
+
+
+def verifier_reason(lines: Sequence[str]) -> str:
+    """The verifier's sentence: the last line before its statistics that is not the program's listing."""
+    for line in reversed(lines):
+        text = line.strip()
+        listing = re.match(r"(\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx)", text)
+        if text and not listing:
+            return text
+    return "no reason given"
+
+
+class Program:
+    """The loaded kernel program. Made by `load`; `attach` starts the recording, `close` frees everything."""
+
+    def __init__(self, bcc: Any, module: Any, hooks: Sequence[Hook]) -> None:
+        self._bcc = bcc
+        self._module = module
+        self._hooks = hooks
+        self._functions: dict[str, int] = {}
+        self._attached: list[Hook] = []
+        self.probes = [f"raw_tracepoint:{hook.category}:{hook.tracepoint}" for hook in hooks]
+
+    @classmethod
+    def load(cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = ()) -> Program:
+        """Compile and load; nothing is recorded before `attach`. `debug`: the compiler's warnings stay visible.
+
+        Raises the `RecorderError` that names what is missing.
+        """
+        check_privileges()
+        check_lockdown()
+        hooks = available_hooks()
+        bcc = load_bcc()
+        check_headers()
+        lengths = {"on_send_length", "on_recv_length"} <= {hook.function for hook in hooks}
+        flags = [*compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths), *cflags]
+        program = cls(bcc, _compile(bcc, flags, debug), hooks)
+        try:
+            program._load_functions(debug)
+            program._configure(filters)
+        except BaseException:
+            program.close()
+            raise
+        return program
+
+    def _load_functions(self, debug: bool) -> None:
+        for function in (*(name for _, name in STAGES), *(hook.function for hook in self._hooks)):
+            self._functions[function] = self._load_function(function, debug)
+        for place, function in STAGES:
+            key, value = struct.pack("<I", place), struct.pack("<I", self._functions[function])
+            bpf_call.update(self._map("stages"), key, value)
+
+    def _load_function(self, function: str, debug: bool) -> int:
+        with _stderr_captured() as lines:
+            try:
+                descriptor: int = self._module.load_func(function.encode(), self._bcc.BPF.RAW_TRACEPOINT).fd
+                return descriptor
+            except Exception as error:  # bcc raises bare Exception
+                failure, code = error, ctypes.get_errno()
+        if debug:
+            print("\n".join(lines), file=sys.stderr)
+        if "super-user" in str(failure):
+            raise NotRoot("the kernel refused to load a program (EPERM)", "run it as root, outside a container")
+        if "memory" in str(failure).lower():
+            raise Memlock("no memory for BPF", "ulimit -l unlimited")
+        raise LoadRefused(f"the kernel refused {function}: {verifier_reason(lines)} ({failure}, errno {code})")
+
+    def _configure(self, filters: Filters) -> None:
+        self._set_target(os.getpid(), TARGET_NEVER)
+        for pid in filters.pids:
+            self.add_target(pid)
+        for comm in filters.comms:
+            bpf_call.update(self._map("filter_comm"), comm.encode()[:15].ljust(16, b"\0"), b"\1")
+        for uid in filters.uids:
+            bpf_call.update(self._map("filter_uid"), struct.pack("<I", uid), b"\1")
+        for port in filters.ports:
+            bpf_call.update(self._map("filter_ports"), struct.pack("<H", port), b"\1")
+
+    def _map(self, name: str) -> int:
+        descriptor: int = self._module[name.encode()].map_fd
+        return descriptor
+
+    def add_target(self, tgid: int) -> None:
+        """Record this process from now on."""
+        self._set_target(tgid, TARGET_YES)
+
+    def exclude(self, tgid: int) -> None:
+        """Never record this process, whatever the filters say."""
+        self._set_target(tgid, TARGET_NEVER)
+
+    def _set_target(self, tgid: int, state: int) -> None:
+        """Write one byte of the word that holds eight processes.
+
+        The kernel program writes single bytes too: before `attach` nobody else does, afterwards a fork or exit of one
+        of the seven neighbours within these microseconds could be undone; the word is therefore read again and
+        written until it holds.
+        """
+        key = struct.pack("<I", tgid >> 3)
+        word = bytearray(bpf_call.lookup(self._map("targets"), key, 8))
+        word[tgid & 7] = state
+        bpf_call.update(self._map("targets"), key, bytes(word))
+
+    @property
+    def data_map_fd(self) -> int:
+        """The BPF_MAP_TYPE_PERF_EVENT_ARRAY that takes the data ring's perf event descriptors, by CPU."""
+        return self._map("data_ring")
+
+    @property
+    def control_map_fd(self) -> int:
+        """The same for the control ring."""
+        return self._map("control_ring")
+
+    def attach(self) -> None:
+        """Start: sys_exit last, so that nothing is recorded before forks and exits are followed."""
+        for hook in self._hooks:
+            with _stderr_captured() as lines:
+                try:
+                    self._module.attach_raw_tracepoint(hook.tracepoint.encode(), hook.function.encode())
+                except Exception as error:  # bcc raises bare Exception
+                    raise LoadRefused(f"cannot attach to {hook.tracepoint} ({error}) {compile_error(lines)}") from error
+            self._attached.append(hook)
+
+    def detach(self) -> None:
+        """Stop recording; the maps stay readable until `close`."""
+        while self._attached:
+            self._module.detach_raw_tracepoint(self._attached.pop().tracepoint.encode())
+
+    def close(self) -> None:
+        """Detach and free every map and program."""
+        self.detach()
+        self._module.cleanup()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _per_cpu(self, name: str, index: int) -> list[int]:
+        cpus = bpf_call.possible_cpus()
+        return list(struct.unpack(f"<{cpus}Q", bpf_call.lookup(self._map(name), struct.pack("<I", index), 8 * cpus)))
+
+    def counters(self) -> dict[str, list[int]]:
+        """Every counter of the kernel program, one value per CPU."""
+        return {name: self._per_cpu("counters", index) for index, name in enumerate(COUNTERS)}
+
+    def next_sequences(self) -> dict[str, list[int]]:
+        """The sequence number that the next event of each ring will have, per CPU: how many were tried so far."""
+        return {"data": self._per_cpu("sequences", 0), "control": self._per_cpu("sequences", 1)}
+
+    def open_sockets(self) -> list[Socket]:
+        """The sockets known and not yet ended, with their positions, ready to be written as frames."""
+        return [frame for key in bpf_call.keys(self._map("sockets"), 8) if (frame := self._open_socket(key))]
+
+    def _open_socket(self, key: bytes) -> Socket | None:
+        try:
+            state = SocketState._make(
+                SOCKET_STATE.unpack(bpf_call.lookup(self._map("sockets"), key, SOCKET_STATE.size))
+            )
+            generation = struct.pack("<Q", state.generation)
+            facts = bpf_call.lookup(self._map("facts_of"), generation, SOCKET_FACTS.size)
+        except KeyError:
+            return None  # ended meanwhile, or not announced
+        return Socket(
+            socket=state.inode,
+            generation=state.generation,
+            facts=facts,
+            flags=state.flags,
+            received=state.received,
+            sent=state.sent,
+            tgid=state.descriptor >> 32,
+        )
+
+    def instruction_counts(self) -> dict[str, bpf_call.ProgramInfo]:
+        """Size and verification cost of each loaded program."""
+        return {name: bpf_call.program_info(descriptor) for name, descriptor in self._functions.items()}
+
+
+def _compile(bcc: Any, flags: Sequence[str], debug: bool) -> Any:
+    with _stderr_captured() as lines:
+        try:
+            return bcc.BPF(text=program_text().encode(), cflags=list(flags))
+        except Exception as error:  # bcc raises bare Exception
+            failure = error
+        finally:
+            pass
+    if debug:
+        print("\n".join(lines), file=sys.stderr)
+    if isinstance(failure, RecorderError):
+        raise failure
+    raise CompileFailed(f"the kernel program does not compile: {compile_error(lines)}")
