@@ -1,0 +1,38 @@
+"""The formats of `show --format`: name in, writer out. A module is imported only when its format is asked for.
+
+A row's module has `write(items, out)`: items are exchanges and connections that hold none, in the order of the
+pipeline; `out` is a binary file, or for a "folder" format the folder's path. Nothing recorded may steer a terminal, a
+shell, a browser, a spreadsheet or a path: each writer escapes for its reader.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+from replay.exchange import Exchange, OpaqueConnection
+
+Item = Exchange | OpaqueConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row: where its writer is, what it is for, and whether it writes to one file or into a folder."""
+
+    module: str
+    help: str
+    target: Literal["file", "folder"] = "file"
+
+    def write(self, items: Iterable[Item], out: BinaryIO | Path) -> None:
+        """Write all items; what a writer raises is OSError or UsageError."""
+        writer: Callable[[Iterable[Item], Any], None] = importlib.import_module(self.module).write
+        writer(items, out)
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "table": Format("replay.output.table", "one line per exchange, for eyes (the default)"),
+    "jsonl": Format("replay.output.jsonl", "JSON Lines, one document per exchange (docs/exchange.schema.json)"),
+}

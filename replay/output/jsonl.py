@@ -1,0 +1,18 @@
+"""Exchanges in, JSON Lines out: one document per line (docs/exchange.schema.json), UTF-8, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import msgspec
+
+from replay.document import to_document
+from replay.exchange import Exchange, OpaqueConnection
+
+
+def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
+    """One line per item, as it comes."""
+    encode = msgspec.json.Encoder().encode
+    for item in items:
+        out.write(encode(to_document(item)) + b"\n")

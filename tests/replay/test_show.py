@@ -1,0 +1,167 @@
+"""`ebpf-replay FILE`: formats, escapes, widths, output files, and one clear line for what cannot be shown."""
+
+import io
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay.cli import main
+from replay.output import table
+from tests.build import Capture, Target
+from tests.replay.test_pipeline import GET, ask, results
+
+
+@pytest.fixture
+def capture_file(tmp_path: Path) -> Path:
+    capture = Capture()
+    ask(ask(capture.process(100, comm="nginx").accept(), b"/a"), b"/b").close()
+    return capture.write(tmp_path / "a.cap")
+
+
+def test_a_file_alone_is_shown_as_a_table(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main([str(capture_file)]) == 0
+    heading, first, second = capsysbinary.readouterr().out.decode().splitlines()
+    assert heading.split() == ["ID", "START", "PROCESS", "METHOD", "STATUS", "SIZE", "DURATION", "TARGET", "NOTES"]
+    assert first.split() == ["1-1", "14:13:21.000", "nginx[100]", "GET", "200", "5", "B", "1", "µs", "/a"]
+    assert second.split()[-1] == "/b"
+
+
+def test_jsonl_is_one_document_per_line(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main([str(capture_file), "--format", "jsonl"]) == 0
+    lines = capsysbinary.readouterr().out.splitlines()
+    assert [json.loads(line)["request"]["target"] for line in lines] == ["/a", "/b"]
+
+
+def test_a_filter_leaves_only_what_matches(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main([str(capture_file), "--format", "jsonl", "--filter", 'target == "/b"']) == 0
+    lines = capsysbinary.readouterr().out.splitlines()
+    assert [json.loads(line)["request"]["target"] for line in lines] == ["/b"]
+
+
+def test_the_same_file_gives_the_same_bytes(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    outputs = []
+    for _ in range(2):
+        main([str(capture_file), "--format", "jsonl"])
+        outputs.append(capsysbinary.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_two_recordings_have_their_number_before_their_ids(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    names = []
+    for number in range(2):
+        capture = Capture()
+        capture.header = replace(capture.header, recording_id=f"r{number}")
+        ask(capture.process(100).accept()).close()
+        names.append(str(capture.write(tmp_path / f"{number}.cap")))
+    assert main([*names, "--format", "jsonl"]) == 0
+    lines = capsysbinary.readouterr().out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["1:1-1", "2:1-1"]
+
+
+def test_the_output_file_is_its_owners_alone(capture_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    assert main([str(capture_file), "--format", "jsonl", "-o", str(out)]) == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_an_output_that_is_a_link_or_the_recording_itself_is_refused_and_left_alone(
+    capture_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = capture_file.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(capture_file)
+    assert main([str(capture_file), "-o", str(link)]) == 2
+    assert main([str(capture_file), "-o", str(capture_file)]) == 2
+    assert capture_file.read_bytes() == before
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"", 3), (b"just some text\n", 3), (b"\x95\xc4\x08\xebREC\r\n\x1a\n", 3), (None, 3)]
+)
+def test_what_is_not_a_capture_is_one_line_and_status_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, status: int
+) -> None:
+    path = tmp_path / "x"
+    if content is not None:
+        path.write_bytes(content)
+    assert main([str(path)]) == status
+    assert main([str(tmp_path)]) == 3
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 2
+    assert all(line.startswith("ebpf-replay: ") for line in error)
+    assert str(path) in error[0]
+
+
+def test_a_cut_file_shows_what_is_there(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    data = capture_file.read_bytes()
+    capture_file.write_bytes(data[:-10])
+    assert main([str(capture_file), "--format", "jsonl"]) == 0
+    assert len(capsysbinary.readouterr().out.splitlines()) == 2
+
+
+class _Terminal(io.BytesIO):
+    """A terminal of a width."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.columns = columns
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 100, 120, 200])
+def test_on_a_terminal_every_line_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    capture = Capture()
+    server = capture.process(4194304, comm="a-very-long-comm")
+    ask(server.accept(), b"/" + b"long/" * 60 + b"end").close()
+    _unfinished(server)
+    out = _Terminal(columns)
+    table.write(results(capture, tmp_path), out)
+    lines = out.getvalue().decode().splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= columns
+    if columns >= 80:
+        assert "end" in lines[1]
+
+
+def _unfinished(server: Target) -> None:
+    server.accept().receive(GET % (b"/" + b"x" * 300)).send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").gap(
+        5
+    ).close()
+
+
+def test_what_a_stranger_sent_cannot_steer_the_terminal(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    capture = Capture()
+    server = capture.process(1, comm="\x1b[31mred")
+    ask(server.accept(), b"/\x1b[2J\x9b31m\x07\xff").close()
+    main([str(capture.write(tmp_path / "a.cap"))])
+    out = capsysbinary.readouterr().out.decode()
+    assert not [c for c in out if not c.isprintable() and c != "\n"]
+    assert r"\x1b[2J\x9b31m\x07" in out
+
+
+@given(st.integers(0, 1 << 70))
+def test_sizes_are_short_whatever_they_are(size: int) -> None:
+    assert len(table.size_text(min(size, 10**17))) <= 9
+
+
+def test_sizes_and_durations_are_written_for_people() -> None:
+    assert [table.size_text(n) for n in (0, 9_999, 10_000, 1_500_000)] == ["0 B", "9999 B", "10.0 kB", "1.5 MB"]
+    assert [table.duration_text(n) for n in (950, 12_345_678, 4_560_000_000)] == ["1 µs", "12.3 ms", "4.56 s"]
