@@ -87,6 +87,7 @@ class Writer:
         return 1024 + rows + 9 * (len(self._indexes) + 2)
 
     def _end(self, end: End) -> None:
+        self._forget(self.bytes)
         with contextlib.suppress(OSError):  # a full disk may still have room for the End alone
             while self._rows or self.sockets:
                 self._index()
