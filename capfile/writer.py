@@ -80,6 +80,13 @@ class Writer:
         if stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.fdatasync(self._fd)
 
+    def rewind(self, size: int, frames: int) -> None:
+        """Cut the file back to `size` bytes and `frames` frames, as they were before a frame (regular files only)."""
+        os.ftruncate(self._fd, size)
+        os.lseek(self._fd, size, os.SEEK_SET)
+        self.bytes, self.frames = size, frames
+        self._forget(size)
+
     @property
     def closing_bytes(self) -> int:
         """At most how many bytes the Index frames and End will need: what a size limit must leave free."""

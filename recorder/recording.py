@@ -129,7 +129,7 @@ class Recording:
 
     def _room(self) -> int:
         most = self._limits.max_size
-        return 1 << 62 if most is None else max(0, most - self.written - CLOSING_RESERVE)
+        return 1 << 62 if most is None else max(0, most - self.written - CLOSING_RESERVE - self._writer.closing_bytes)
 
     def _most(self) -> int | None:
         most = self._limits.max_events
@@ -159,20 +159,10 @@ class Recording:
             self.left_out.setdefault((chunk.ring, chunk.cpu), first[0])
 
     def _append(self, write: Callable[[], None]) -> None:
-        before = self._writer.bytes
         try:
             write()
         except OSError as error:
-            self._cut(before)
             self._end(STOP_REASONS.get(error.errno or 0, "output-error"))
-
-    def _cut(self, size: int) -> None:
-        """Forget a frame that was written in part."""
-        if self._seekable:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, size)
-                os.lseek(self._fd, size, os.SEEK_SET)
-                self._writer.bytes = size
 
     def _end(self, reason: str) -> None:
         if not self.stopped:
@@ -191,7 +181,7 @@ class Recording:
     def rotate(self, counters: Counters) -> None:
         """Close this segment, give it its number, and begin the next one at the same path."""
         self.write(counters)
-        self.write(End(time.monotonic_ns(), "rotated", self._writer.frames + 1, next_segment=True))
+        self.write(End(time.monotonic_ns(), "rotated", next_segment=True))
         if self.stopped:
             return
         os.close(self._fd)
@@ -235,15 +225,14 @@ class Recording:
         if self.left_out:
             self.write(self._left_out_mark(reason))
         self.write(self._without_left_out(counters))
-        self.write(End(time.monotonic_ns(), reason, self._writer.frames + 1))
+        self.write(End(time.monotonic_ns(), reason))
         return not self.stopped
 
     def _drop_last_chunk(self) -> bool:
         if self._before_chunk is None or not self._seekable:
             return False
         size, frames, ring, cpu, sequence = self._before_chunk
-        self._cut(size)
-        self._writer.frames = frames
+        self._writer.rewind(size, frames)
         if sequence is not None:
             self.left_out[ring, cpu] = sequence
         return True

@@ -112,7 +112,7 @@ def test_max_size_is_never_exceeded_and_cuts_between_events(tmp_path: Path) -> N
     assert bench.reasons == ["max-size"]
     assert bench.recording.finish(bench.counters(1 << 40), "max-size")
     size = os.path.getsize(bench.path)
-    assert MIB - CLOSING_RESERVE - 2000 < size <= MIB
+    assert MIB - CLOSING_RESERVE - 4000 < size <= MIB
     found = frames(bench.path)
     assert sequences(found) == list(range(len(sequences(found))))
 
