@@ -37,10 +37,11 @@ class Command:
     def __init__(self, words: Sequence[str], identity: Identity, environment: Mapping[str, str]) -> None:
         self._words = list(words)
         self._environment = user_environment(environment, identity)
-        find(words[0], self._environment.get("PATH", os.defpath))
+        self.file = find(words[0], self._environment.get("PATH", os.defpath))
         child_start, self._start = os.pipe()
         self._error, child_error = os.pipe()
         self.status: int | None = None
+        self.released = False
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._start)
@@ -64,6 +65,7 @@ class Command:
 
     def release(self) -> None:
         """Let it run; `CommandError` when exec failed."""
+        self.released = True
         os.write(self._start, b"\n")
         os.close(self._start)
         failure = os.read(self._error, 16)  # end of file: exec closed the other end
@@ -73,8 +75,8 @@ class Command:
             raise CommandError(f"{self._words[0]}: {os.strerror(int(failure))}", NOT_EXECUTABLE)
 
     def abandon(self) -> None:
-        """End a child that was never released."""
-        if self.status is None:
+        """End a child that was never released; one that runs is left alone."""
+        if self.status is None and not self.released:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.wait()

@@ -6,6 +6,7 @@ Decodes only what it needs; the chunk itself has gone to the file untouched.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from capfile.frames import Process
 from recorder.processes import facts, text
 
 MAX_OPEN: Final = 1 << 17  # open sockets remembered, oldest forgotten first: twice the kernel program's map
-MAX_PROCESSES: Final = 1 << 16
+MAX_PROCESSES: Final = 1 << 14
 COMM_BYTES: Final = 16
 
 _RAW: Final = PERF_HEADER.size + 4
@@ -45,17 +46,15 @@ class Control:
         self.live: set[int] = set()
         self.connections = 0
         self.marks: Counter[str] = Counter()
+        # What /proc no longer tells without root: (pid, start time) -> executable, and the file that a command runs.
+        self.executables: dict[tuple[int, int], str] = {}
+        self.expected: dict[int, str] = {}
         self._open: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     @property
     def open(self) -> int:
         """Sockets that were seen and not yet closed."""
         return len(self._open)
-
-    def add(self, pid: int, time: int = 0) -> None:
-        """A process that is recorded from the start."""
-        self.live.add(pid)
-        self._learn(pid, time)
 
     def take(self) -> list[Process]:
         """The frames since the last call."""
@@ -83,7 +82,8 @@ class Control:
                 self._open.popitem(last=False)
         tgid = _tgid(chunk, offset)
         if tgid not in self.processes:
-            self.add(tgid, _time(chunk, offset))
+            self.live.add(tgid)
+            self.learn(tgid, _time(chunk, offset))
 
     def _close(self, chunk: bytes, offset: int) -> None:
         self._open.pop(_PAIR.unpack_from(chunk, offset + _OFFSET["socket"]), None)
@@ -106,7 +106,11 @@ class Control:
         pid, time = _tgid(chunk, offset), _time(chunk, offset)
         comm = text(chunk[offset + _PAYLOAD : offset + _PAYLOAD + COMM_BYTES].split(b"\0")[0])
         self.live.add(pid)
-        self._remember(self._read(pid, time) or Process(pid=pid, comm=comm, time=time))
+        process = self._read(pid, time) or Process(pid=pid, comm=comm, time=time)
+        file = self.expected.get(pid, "")
+        if not process.exe and os.path.basename(file)[: COMM_BYTES - 1] == comm:
+            process = replace(process, exe=file)
+        self._remember(process)
 
     def _exit(self, chunk: bytes, offset: int) -> None:
         self.live.discard(_tgid(chunk, offset))
@@ -116,10 +120,12 @@ class Control:
         known = code in MarkCode._value2member_map_
         self.marks[MarkCode(code).name.lower().replace("_", "-") if known else f"mark-{code}"] += 1
 
-    def _learn(self, pid: int, time: int) -> None:
+    def learn(self, pid: int, time: int) -> None:
+        """Read what there is to know of a process now."""
         process = self._read(pid, time)
         if process is not None:
-            self._remember(process)
+            exe = process.exe or self.executables.get((pid, process.start_time), "")
+            self._remember(replace(process, exe=exe))
 
     def _remember(self, process: Process) -> None:
         self.processes[process.pid] = process

@@ -42,6 +42,25 @@ def facts(pid: int, time: int = 0, proc: Path = PROC) -> Process | None:
     )
 
 
+def executables(proc: Path = PROC) -> dict[tuple[int, int], str]:
+    """(pid, start time) -> executable of every process: taken while root may still read all the links."""
+    found = {}
+    for name in os.listdir(proc):
+        if name.isdecimal():
+            with contextlib.suppress(OSError, ValueError):
+                link = _link(proc / name / "exe")
+                if link:
+                    found[int(name), parse_stat((proc / name / "stat").read_bytes())[2]] = link
+    return found
+
+
+def is_elf(path: str) -> bool:
+    """Whether the file is a program of its own, not a script for another one."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
+    return False
+
+
 def parse_stat(stat: bytes) -> tuple[str, int, int]:
     """(comm, parent, start time in clock ticks) of /proc/PID/stat; the comm may hold spaces and brackets."""
     opening, closing = stat.index(b"("), stat.rindex(b")")

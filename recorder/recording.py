@@ -11,6 +11,7 @@ import errno
 import os
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -80,6 +81,7 @@ class Recording:
         self._clock = clock
         self._kept: list[str] = []
         self._finished_bytes = 0
+        self._retired: deque[int] = deque()  # finished files that are not yet synchronised and closed
         self._seekable = target.kind in ("new", "existing")
         self.segment = 0
         self.events = 0  # counted only under --max-events
@@ -184,8 +186,7 @@ class Recording:
         self.write(End(time.monotonic_ns(), "rotated", next_segment=True))
         if self.stopped:
             return
-        os.close(self._fd)
-        self._fd = -1
+        self._retire()
         try:
             self._put_aside()
             fd = output.create(self._target.path)
@@ -218,8 +219,24 @@ class Recording:
             self._close(counters, reason)
         done = not self.stopped
         self.stopped = failed or self.stopped
-        os.close(self._fd)
+        self._retire()
         return done
+
+    def _retire(self) -> None:
+        self._retired.append(self._fd)
+        self._fd = -1
+
+    def sync(self) -> None:
+        """Have what was written reach the disk, and close the files that are finished. Safe from another thread."""
+        current = [self._fd] if self._fd >= 0 else []
+        finished = [self._retired.popleft() for _ in range(len(self._retired))]
+        for fd in (*finished, *current):
+            with contextlib.suppress(
+                OSError
+            ):  # a pipe has no disk; a full one was told of by the write
+                os.fdatasync(fd)
+        for fd in finished:
+            os.close(fd)
 
     def _close(self, counters: Counters, reason: str) -> bool:
         if self.left_out:

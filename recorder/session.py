@@ -29,6 +29,7 @@ from recorder.command import Command
 from recorder.control import Control
 from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Compressor, Drain
 from recorder.errors import RingError, TargetError
+from recorder.flush import Flusher
 from recorder.header import header
 from recorder.limits import space_to_keep
 from recorder.options import KernelProgram, Options, Outcome
@@ -129,8 +130,13 @@ class Session:
                 self.program.add_target(pid)
             known |= new
         now = time.monotonic_ns()
-        for pid in sorted(known):
-            self.control.add(pid, now)
+        self.control.live |= known
+        self.control.executables = processes.executables()
+        command = self._command
+        if command is not None and processes.is_elf(command.file):
+            self.control.expected[command.pid] = command.file
+        for pid in sorted(known - {command.pid if command else 0}):  # the command is still a copy of this process
+            self.control.learn(pid, now)
 
     def _record(self, target: output.Target, wake: int) -> Outcome:
         fd = output.open_output(target, lambda: bool(self._reasons))
@@ -150,15 +156,18 @@ class Session:
             Compressor() if self.options.compress else None,
             STREAM_FLUSH_SECONDS if stream else FLUSH_SECONDS,
         )
+        flusher = Flusher(self.recording)
         self.drain.start()
         try:
-            if self._command is not None:
+            if self._command is not None and not self._reasons:
                 self._command.release()
             self._loop()
         finally:
             self.program.detach()
             self.drain.finish()
-        return self._close()
+        outcome = self._close()
+        flusher.finish()
+        return outcome
 
     def _hand_over(self, chunk: bytes, wake: int) -> None:
         self._chunks.append(chunk)

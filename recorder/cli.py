@@ -1,0 +1,83 @@
+"""`ebpf-rec`: words in, one subcommand run, exit status out. Imports a command's module only when it is asked for.
+
+Exit status: 0 done; 1 the recording is not what was asked for (the disk was full); 2 usage; 4 the host cannot capture.
+`capture -- COMMAND` ends with the command's own status, 126 or 127 when it cannot be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from recorder import isolation
+from recorder.errors import RecorderError, UsageError
+
+# name -> (module, one line of help)
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "capture": ("recorder.commands.capture", "record processes into a file"),
+}
+USAGE: Final = 2
+CANNOT_CAPTURE: Final = 4
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; every expected error becomes one line on standard error and its exit status."""
+    if words is None:
+        isolation.restart(sys.argv[1:])
+        words = sys.argv[1:]
+    ours, program = split_command(words)
+    try:
+        arguments = _parser(ours[0] if ours else "").parse_args(ours)
+        arguments.program, arguments.words = program, list(words)
+        status: int = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return _complain(error, getattr(error, "status", USAGE))
+    except RecorderError as error:
+        return _complain(error, CANNOT_CAPTURE)
+    except BrokenPipeError:
+        # The reader of our output went away: not an error, but Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _complain(RecorderError(f"{error.filename}: {error.strerror}" if error.filename else str(error)), 4)
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before and after the first `--`: what is behind it belongs to the command that is run."""
+    if "--" not in words:
+        return list(words), []
+    at = list(words).index("--")
+    return list(words[:at]), list(words[at + 1 :])
+
+
+def _complain(error: RecorderError | UsageError, status: int) -> int:
+    print(f"ebpf-rec: {error}", file=sys.stderr)
+    return status
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """The whole parser; only `command`'s own options are configured, so that the other modules need no import."""
+    parser = argparse.ArgumentParser(
+        prog="ebpf-rec", description="Record what processes say over their sockets, by eBPF.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"ebpf-rec {_version()}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, help_line) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_line, allow_abbrev=False)
+        if name == command:
+            importlib.import_module(module).configure(subparser)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ebpf-rec")
