@@ -231,9 +231,7 @@ class Recording:
         current = [self._fd] if self._fd >= 0 else []
         finished = [self._retired.popleft() for _ in range(len(self._retired))]
         for fd in (*finished, *current):
-            with contextlib.suppress(
-                OSError
-            ):  # a pipe has no disk; a full one was told of by the write
+            with contextlib.suppress(OSError):  # a pipe has no disk; a full one was told of by the write
                 os.fdatasync(fd)
         for fd in finished:
             os.close(fd)
