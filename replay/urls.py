@@ -41,7 +41,7 @@ def target(request: Request, connection: Connection) -> Target:
     """The parts of a request's target URI: an absolute form wins over Host (RFC 9112 §3.2.2), which wins over the
     server's address."""
     scheme = "https" if connection.tls else "http"
-    host = header(request.headers, "host") or _address(connection)
+    host = header(request.headers, "host") or address(connection)
     text = request.target
     if request.method == "CONNECT":  # authority-form, §3.2.3
         return Target(scheme, text, "", "")
@@ -61,6 +61,6 @@ def _authority(rest: str) -> tuple[str, str]:
     return rest[:cut], path if path.startswith("/") else f"/{path}"
 
 
-def _address(connection: Connection) -> str:
-    # A Unix socket has no authority; tools that speak over one send "localhost".
+def address(connection: Connection) -> str:
+    """What stands for the server in a URL that names none; tools that speak over a Unix socket send "localhost"."""
     return connection.server if connection.family != "unix" else "localhost"

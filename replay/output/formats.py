@@ -35,4 +35,7 @@ class Format:
 FORMATS: Final[dict[str, Format]] = {
     "table": Format("replay.output.table", "one line per exchange, for eyes (the default)"),
     "jsonl": Format("replay.output.jsonl", "JSON Lines, one document per exchange (docs/exchange.schema.json)"),
+    "har": Format("replay.output.har", "HTTP Archive 1.2, for browsers' developer tools"),
+    "curl": Format("replay.output.curl", "one curl command per request, for a POSIX shell"),
+    "bodies": Format("replay.output.bodies", "every body as a file, in a folder", "folder"),
 }
