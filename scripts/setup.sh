@@ -100,7 +100,7 @@ part_python() {
 }
 
 headers_are_there() {
-    [ -e "/lib/modules/$(uname -r)/build/include/linux/kconfig.h" ] || [ -e /sys/kernel/kheaders.tar.xz ]
+    [ -e "/lib/modules/$(uname -r)/build/include/generated/autoconf.h" ] || [ -e /sys/kernel/kheaders.tar.xz ]
 }
 
 # A kernel that no package serves is compiled against another kernel's headers. Safe here, because no offset comes from
