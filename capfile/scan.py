@@ -95,11 +95,12 @@ class Scanner:
         return head
 
     def _can_skip(self, start: int, head: FrameHead, skip: Callable[[bytes, FrameHead], bool]) -> bool:
-        """Whether the caller wants it skipped and the next frame stands where this one says."""
+        """Whether the caller wants it skipped and the next frame, or the input's end, is where this one says."""
         if not self.source.seekable or not skip(self.source.read(start, min(head.length, CHUNK_PREFIX)), head):
             return False
-        after = self.source.read(start + head.length, len(START))
-        return after == START
+        end = start + head.length
+        after = self.source.read(end, len(START))
+        return after == START or (not after and self.source.end(0) == end)
 
     def search(self, offset: int, good: Callable[[RawFrame], bool], most: int | None = None) -> RawFrame | None:
         """The first frame at `offset` or later that is whole and `good`; None if the input has none.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import socket as sockets
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,7 +128,7 @@ class Capture:
 def file_bytes(frames: list[Frame]) -> bytes:
     """Any frames, as capfile.writer writes them."""
     with tempfile.TemporaryFile() as file:
-        writer = Writer(file.fileno())
+        writer = Writer(file.fileno(), tag=zlib.crc32(repr(frames[:1]).encode()))  # the same each time
         for frame in frames:
             writer.write(frame)
         return os.pread(file.fileno(), writer.bytes, 0)
