@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("replay.commands.show", "the exchanges (the default command)"),
     "filter-help": ("replay.commands.filter_help", "the filter language: every field, with an example"),
     "verify": ("replay.commands.verify", "complete, or exactly what is missing"),
+    "test": ("replay.commands.test", "captures as tests: replayed and compared with what was expected"),
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }
 DEFAULT_COMMAND: Final = "show"

@@ -7,6 +7,7 @@ nor look-around, which is the price. Text is searched as UTF-8 bytes, because re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import re2
@@ -20,7 +21,7 @@ class PatternError(ValueError):
 
 
 class Pattern:
-    """A compiled expression. `search` tells whether it matches anywhere, `sub` replaces each match by a literal."""
+    """A compiled expression. `search` tells whether it matches anywhere, `sub` replaces each match by ."""
 
     __slots__ = ("_compiled", "text")
 
@@ -42,10 +43,14 @@ class Pattern:
         """Whether the expression matches the whole of `text`."""
         return self._compiled.fullmatch(_encoded(text)) is not None
 
-    def sub(self, replacement: str, text: str) -> str:
-        """`text` with every match replaced by the literal `replacement`."""
-        literal = _encoded(replacement).replace(b"\\", b"\\\\")
-        return str(self._compiled.sub(literal, _encoded(text)).decode("utf-8", "surrogateescape"))
+    def map(self, change: Callable[[str], str], text: str) -> str:
+        """`text` with every match replaced by what `change` makes of it."""
+        changed = self._compiled.sub(lambda match: _encoded(change(_decoded(match.group(0)))), _encoded(text))
+        return _decoded(changed)
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _encoded(text: str | bytes) -> bytes:

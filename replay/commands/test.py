@@ -1,0 +1,34 @@
+"""`ebpf-replay test PATH …`: captures replayed and compared with their expectations.
+
+Exit status: 0 all as expected (or written); 1 something is not; 2 usage, rules or expectation wrong; 3 a capture cannot
+be read. The highest of all captures counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `test`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="captures, or folders with *.cap + *.expected.jsonl")
+    parser.add_argument("--update", action="store_true", help="write the expectations instead of comparing")
+    parser.add_argument("--junit", metavar="FILE", type=Path, help="also write the outcome as JUnit XML")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="captures replayed at a time (default: 1)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Test, print, and say how it went."""
+    from replay.tester import engine, report
+
+    captures = engine.find(arguments.paths, with_expectation=not arguments.update)
+    colour, outcomes = sys.stdout.isatty(), []
+    for outcome in engine.run(captures, arguments.jobs, arguments.update):
+        outcomes.append(outcome)
+        print("\n".join(report.lines(outcome, colour)))
+    print(report.summary(outcomes))
+    if arguments.junit:
+        arguments.junit.write_bytes(report.junit(outcomes))
+    return max(outcome.status for outcome in outcomes)
