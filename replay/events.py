@@ -33,7 +33,7 @@ class Outlook(Protocol):
     """Knows what the frames still to be read can bring."""
 
     def after(self, frame: Frame | Damage) -> int:
-        """No event in the frames after this one is earlier than the time returned (ns)."""
+        """No event in the frames after this one is earlier than the time returned (ns); FOREVER: there is none."""
         ...
 
 
@@ -42,7 +42,10 @@ def ordered(frames: Iterable[Frame | Damage], outlook: Outlook, ledger: Ledger) 
     merge = _Merge(ledger)
     for frame in frames:
         merge.add(frame)
-        yield from merge.release(outlook.after(frame))
+        bound = outlook.after(frame)
+        ledger.all_chunks_read = bound == FOREVER
+        yield from merge.release(bound)
+    ledger.all_chunks_read = True
     yield from merge.release(FOREVER)
 
 
@@ -80,6 +83,7 @@ class _Merge:
         if ring is None:
             ring = self._rings[key] = _RingQueue(key, self._ledger)
         ring.chunks.append((chunk, self._layout))
+        ring.tally.waiting += 1
         if ring.idle:
             self._push(ring)
 
@@ -146,3 +150,4 @@ class _RingQueue:
                     yield record
             except CapfileError as error:
                 self.ledger.unreadable(self.key, f"chunk of CPU {self.key[0]} unreadable: {error}")
+            tally.waiting -= 1

@@ -6,6 +6,7 @@ why: the records that could have filled it were lost by a full ring, or are unre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,6 +44,7 @@ class RingTally:
     late: int = 0  # came after a record of higher number and filled its place
     unsequenced: int = 0  # repeated a number: written by something that does not count
     damaged: bool = False  # the file is damaged since the last record
+    waiting: int = 0  # chunks that were read and not yet decoded to their end
     missing: list[list[int]] = field(default_factory=list)  # [first, end) ranges not seen
     forgotten: int = 0  # missing records whose ranges are no longer kept
 
@@ -55,10 +57,12 @@ class RingTally:
 class Ledger:
     """Filled while events are decoded; asked while streams are put together."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
+        """`counters`: the last of the recording, if they are known before."""
         self.rings: dict[RingKey, RingTally] = {}
         self.losses: list[Loss] = []
-        self.counters: Counters | None = None
+        self.counters = counters
+        self.all_chunks_read = False
         self.whole_from_start = True  # the first segment is here: sequences begin at 0
         self.unreadable_chunks = 0
         self.notes: list[str] = []
@@ -101,6 +105,14 @@ class Ledger:
         """Per CPU [next sequence, PERF_FORMAT_LOST] as the recorder last counted them."""
         return [] if self.counters is None else self.counters.rings.get(ring.name.lower(), [])
 
+    def _lost_at_the_end(self) -> Iterator[int]:
+        """Since when each data ring lost its last records: no later record jumps over them, only the counters know."""
+        if self.all_chunks_read:
+            for cpu, row in enumerate(self.end_of(Ring.DATA)):
+                tally = self.rings.get((cpu, Ring.DATA)) or RingTally(next=0)
+                if not tally.waiting and row and tally.next is not None and row[0] > tally.next:
+                    yield tally.last_time
+
     def _lose(self, loss: Loss) -> None:
         self.losses.append(loss)
         if len(self.losses) > MAX_LOSSES:
@@ -109,6 +121,8 @@ class Ledger:
     def reason(self, after: int, before: int) -> str:
         """Why bytes are missing that should have come between two times: "ring-full", "damaged" or "unknown"."""
         reasons = {loss.reason for loss in self.losses if loss.after <= before and loss.before >= after}
+        if any(time <= before for time in self._lost_at_the_end()):
+            reasons.add(RING_FULL)
         return reasons.pop() if len(reasons) == 1 else UNKNOWN
 
 

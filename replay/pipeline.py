@@ -20,8 +20,8 @@ from replay.streams import Streams
 
 def exchanges(recording: Recording, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Result]:
     """Every exchange and every opaque connection of one recording, as they end. `prefix` goes before all ids."""
-    ledger = Ledger()
     outlook = LookedAhead(recording.frames())
+    ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)
     streams = Streams(ledger)
     connections = Connections(processes, recording.clock_offset_ns, side, prefix)

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 from capfile.damage import Damage
 from capfile.errors import NotACapture
-from capfile.frames import Chunk, Frame, Header, Process
+from capfile.frames import Chunk, Counters, Frame, Header, Process
 from capfile.reader import Reader
 from replay.events import FOREVER
 
@@ -57,11 +57,13 @@ class Segment:
     name: str
     file: BinaryIO
     header: Header
+    reader: Reader  # the last that read it: knows how that went
 
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
         self.file.seek(0)
-        yield from frames(Reader(self.file))
+        self.reader = Reader(self.file)
+        yield from frames(self.reader)
 
 
 @dataclass
@@ -96,15 +98,16 @@ def recordings(names: Sequence[str]) -> list[Recording]:
     by_id: dict[object, Recording] = {}
     for number, name in enumerate(names):
         file = opened(name)
-        header = _header(file, name)
-        by_id.setdefault(header.recording_id or number, Recording()).segments.append(Segment(name, file, header))
+        reader = Reader(file)
+        header = _header(reader, name)
+        segment = Segment(name, file, header, reader)
+        by_id.setdefault(header.recording_id or number, Recording()).segments.append(segment)
     for recording in by_id.values():
         recording.segments.sort(key=lambda segment: segment.header.segment)
     return list(by_id.values())
 
 
-def _header(file: BinaryIO, name: str) -> Header:
-    reader = Reader(file)
+def _header(reader: Reader, name: str) -> Header:
     try:
         for frame in reader:
             if isinstance(frame, Header):
@@ -118,8 +121,9 @@ class LookedAhead:
     """An `Outlook` that knows every chunk still to come, because it has seen the file before."""
 
     def __init__(self, coming: Iterable[Frame | Damage]) -> None:
-        """Reads all of `coming`; keeps 8 bytes per chunk, and the Process frames."""
+        """Reads all of `coming`; keeps 8 bytes per chunk, the Process frames and the last Counters."""
         self.processes: list[Process] = []
+        self.counters: Counters | None = None  # the last
         times = array("Q")
         before: dict[tuple[int, int], int] = {}
         for frame in coming:
@@ -130,6 +134,8 @@ class LookedAhead:
                 times.append(before[key])
             elif isinstance(frame, Process):
                 self.processes.append(frame)
+            elif isinstance(frame, Counters):
+                self.counters = frame
         # earliest[i]: no event in chunk i or after it is earlier
         self._earliest = _running_minimum(times)
         self._read = 0

@@ -38,12 +38,13 @@ End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 class _Direction:
     """One direction of one socket: where it is, and what came too early."""
 
-    __slots__ = ("ended", "held", "held_bytes", "last_time", "next", "number", "started", "waiting")
+    __slots__ = ("ended", "expected", "held", "held_bytes", "last_time", "next", "number", "started", "waiting")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.next = 0  # position of the next byte
         self.started = False  # whether `next` is certain: bytes were seen, or the beginning was
+        self.expected = 0  # position that somebody is known to have reached: bytes up to it must have been seen
         self.ended = False
         self.last_time = 0
         self.held: dict[int, Event] = {}  # by position
@@ -154,9 +155,17 @@ class Streams:
             socket.users.setdefault(event.tgid, event.time)
 
     def _introduce(self, frame: Socket) -> list[Step]:
-        """A Socket frame: open since before this file. Its positions were read while events were under way, so the
-        first event decides where a direction starts if it is earlier."""
-        if (frame.socket, frame.generation) in self._sockets or len(self._sockets) >= MAX_SOCKETS:
+        """A Socket frame: a socket that was open when the file began, when a segment did, or when the recording ended.
+
+        Its positions were read while events were under way, so the first event decides where a direction starts.
+        """
+        socket = self._sockets.get((frame.socket, frame.generation))
+        if socket is not None:
+            socket.receive.expected = max(socket.receive.expected, frame.received)
+            socket.send.expected = max(socket.send.expected, frame.sent)
+            return []
+        if len(self._sockets) >= MAX_SOCKETS:
+            self.skipped["sockets beyond the limit"] += 1
             return []
         socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
         socket.flags = frame.flags | (Flag.JOINED if frame.received or frame.sent else 0)
@@ -351,14 +360,14 @@ class Streams:
         ]
 
     def _end_direction(self, socket: SocketState, direction: _Direction, how: End, time: int) -> list[Step]:
-        """Settle what is held, add what only the kernel's audit knows of, and close the direction."""
+        """Settle what is held, add what only the kernel's own count knows of, and close the direction."""
         if direction.ended:
             return []
         steps = self._settle(socket, direction)
         if direction.ended:
             return steps
-        if socket.audit is not None:
-            steps += self._hole(socket, direction, socket.audit[direction.number - 1], time)
+        counted = socket.audit[direction.number - 1] if socket.audit is not None else 0
+        steps += self._hole(socket, direction, max(counted, direction.expected), time)
         direction.ended = True
         steps.append(Step(socket, direction.number, Eof(direction.next, time, how)))
         return steps

@@ -374,7 +374,7 @@ class _Layout:
             return [[self.sequence.get(key, 0), self.lost.get(key, 0)] for key in keys]
 
         data, control = rings(Ring.DATA), rings(Ring.CONTROL)
-        failed = {"data_submit_failed": [lost for _, lost in data], "control_submit_failed": [n for _, n in control]}
+        failed = {"data_lost": [lost for _, lost in data], "control_lost": [n for _, n in control]}
         return Counters(time=self.capture.time, counters=failed, rings={"data": data, "control": control})
 
 

@@ -25,9 +25,10 @@ RECEIVE, SEND = int(Direction.RECEIVE), int(Direction.SEND)
 
 def lives(frames: Sequence[Frame | Damage], ledger: Ledger | None = None) -> Lives:
     """Every direction of every socket, as the stages give it."""
-    ledger = ledger or Ledger()
+    outlook = LookedAhead(frames)
+    ledger = ledger or Ledger(outlook.counters)
     streams = Streams(ledger)
-    steps = [s for item in ordered(frames, LookedAhead(frames), ledger) for s in streams.feed(item)] + streams.finish()
+    steps = [s for item in ordered(frames, outlook, ledger) for s in streams.feed(item)] + streams.finish()
     result: Lives = {}
     for socket, direction, event in steps:
         if event is not None:
@@ -115,6 +116,12 @@ def test_a_record_the_ring_had_no_room_for_is_a_gap_of_its_size_in_its_place() -
 def test_a_lost_record_at_the_end_is_known_from_the_kernels_own_count() -> None:
     capture = Capture()
     capture.process(100).accept().send(b"before").lose(1000).audit().close()
+    assert gaps(lives(capture.frames())[1, SEND]) == [(6, 1000, "ring-full")]
+
+
+def test_bytes_that_only_the_kernel_counted_are_missing_for_an_unknown_reason() -> None:
+    capture = Capture()
+    capture.process(100).accept().send(b"before").audit(sent=1006).close()
     assert gaps(lives(capture.frames())[1, SEND]) == [(6, 1000, "unknown")]
 
 

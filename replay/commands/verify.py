@@ -1,0 +1,98 @@
+"""`ebpf-replay verify FILE …`: complete, or exactly what is missing.
+
+Exit status: 0 complete; 1 something is missing or does not balance; 2 usage; 3 not a capture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from typing import Final
+
+import msgspec
+
+from replay.output.escaping import visible
+from replay.source import Recording, recordings
+from replay.verify import Account, Flow, Report, Verification
+
+MAX_LISTED: Final = 50  # connections written out in the text; --json lists all
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `verify`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help='capture files, or "-" for standard input')
+    parser.add_argument("--json", action="store_true", help="a JSON document per recording, with every connection")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify each recording; 1 if any is not complete."""
+    found = recordings(arguments.files)
+    show = _json if arguments.json else _text
+    prefixes = [f"{number}:" for number in range(1, len(found) + 1)] if len(found) > 1 else [""]
+    complete = True
+    for recording, prefix in zip(found, prefixes, strict=True):
+        with closing(recording):
+            complete &= show(recording, prefix)
+    return 0 if complete else 1
+
+
+def _json(recording: Recording, prefix: str) -> bool:
+    """One document: `connections` as they end, then the verdict. Written piece by piece, whatever their number."""
+    verification = Verification(recording, prefix)
+    write, encode = sys.stdout.write, msgspec.json.Encoder().encode
+    write('{"connections":[')
+    for number, account in enumerate(verification.accounts()):
+        write((",\n" if number else "\n") + encode(account).decode())
+    report = verification.report()
+    write("],\n" + encode(report).decode()[1:] + "\n")
+    return report.complete
+
+
+def _text(recording: Recording, prefix: str) -> bool:
+    verification = Verification(recording, prefix)
+    incomplete = 0
+    for account in verification.accounts():
+        if not account.complete:
+            incomplete += 1
+            if incomplete <= MAX_LISTED:
+                print(*_account_lines(account), sep="\n")
+    if incomplete > MAX_LISTED:
+        print(f"… and {incomplete - MAX_LISTED:,} more such connections (--json lists all)")
+    report = verification.report()
+    print(*_report_lines(report), sep="\n")
+    return report.complete
+
+
+def _account_lines(account: Account) -> list[str]:
+    joined = ", joined midstream" if account.joined_midstream else ""
+    who = f"{visible(account.comm) or '?'}[{account.pid}]"
+    lines = [f"connection {account.id}, {who}, {account.local or '-'} with {account.remote or '-'}{joined}:"]
+    return lines + [
+        f"  {name}: {_flow(flow)}"
+        for name, flow in (("received", account.received), ("sent", account.sent))
+        if not flow.complete
+    ]
+
+
+def _flow(flow: Flow) -> str:
+    reasons = ", ".join(f"{reason} {size:,}" for reason, size in sorted(flow.gaps.items()))
+    text = f"{flow.captured:,} of {flow.captured + flow.missing:,} bytes captured"
+    if reasons:
+        text += f"; missing: {reasons}"
+    if flow.unsized:
+        text += f"; {flow.unsized} gaps of unknown length"
+    if flow.counted is not None:
+        text += f"; the kernel counted {flow.counted:,}: " + ("balanced" if flow.balanced else "DIFFERS")
+    return text
+
+
+def _report_lines(report: Report) -> list[str]:
+    totals = report.totals
+    audited = f"{totals.audited:,} of them counted by the kernel too"
+    total = f"{totals.connections:,} connections, {totals.captured:,} bytes captured, {audited}"
+    lines = [f"{'complete' if report.complete else 'incomplete'}: {total}"]
+    lines += [f"  missing: {sentence}" for sentence in report.missing]
+    lines += [f"  remark: {visible(remark)}" for remark in report.remarks]
+    lines += [f"  mark: {visible(code)} ({count:,})" for code, count in sorted(report.marks.items())]
+    return lines
