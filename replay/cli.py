@@ -24,12 +24,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }
 DEFAULT_COMMAND: Final = "show"
+_OWN_OPTIONS: Final = ("-h", "--help", "--version")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; every expected error becomes one line on standard error and its exit status."""
     words = list(sys.argv[1:] if words is None else words)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+    if words and words[0] not in COMMANDS and words[0] not in _OWN_OPTIONS:
         words.insert(0, DEFAULT_COMMAND)
     try:
         arguments = _parser(words[0] if words else "").parse_args(words)

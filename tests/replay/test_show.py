@@ -32,6 +32,13 @@ def test_a_file_alone_is_shown_as_a_table(capture_file: Path, capsysbinary: pyte
     assert second.split()[-1] == "/b"
 
 
+def test_show_is_the_default_command_even_if_options_come_first(
+    capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["--format", "jsonl", str(capture_file)]) == 0
+    assert len(capsysbinary.readouterr().out.splitlines()) == 2
+
+
 def test_jsonl_is_one_document_per_line(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main([str(capture_file), "--format", "jsonl"]) == 0
     lines = capsysbinary.readouterr().out.splitlines()
