@@ -7,16 +7,16 @@
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit system call is under way */
 
 struct registers {
-	u64 r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+	u64 bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
 };
-#define O_registers (7 * 8) /* r10's place in pt_regs: after r15, r14, r13, r12, bp, bx, r11 */
+#define O_registers (4 * 8) /* bp's place in pt_regs: after r15, r14, r13, r12 */
 
 static __always_inline void read_registers(u64 pt_regs, struct registers *registers)
 {
 	bpf_probe_read_kernel(registers, sizeof(*registers), (void *)(pt_regs + O_registers));
 }
 
-static __always_inline void arguments_of(struct registers *registers, u64 *argument)
+static __always_inline void native_arguments(struct registers *registers, u64 *argument)
 {
 	argument[0] = registers->di;
 	argument[1] = registers->si;
@@ -24,6 +24,16 @@ static __always_inline void arguments_of(struct registers *registers, u64 *argum
 	argument[3] = registers->r10;
 	argument[4] = registers->r8;
 	argument[5] = registers->r9;
+}
+
+static __always_inline void compat_arguments(struct registers *registers, u64 *argument)
+{
+	argument[0] = (u32)registers->bx;
+	argument[1] = (u32)registers->cx;
+	argument[2] = (u32)registers->dx;
+	argument[3] = (u32)registers->si;
+	argument[4] = (u32)registers->di;
+	argument[5] = (u32)registers->bp;
 }
 
 /* Whether current is inside a 32-bit system call, which has numbers and struct layouts of its own. */

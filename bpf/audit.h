@@ -1,8 +1,9 @@
-/* The kernel's own count of what went through a socket, and the name of the socket a call really used.
+/* The kernel's own count of what went through a socket, and the name of the socket that a call really used.
  *
  * sock:sock_send_length and sock:sock_recv_length (6.3 and later) fire on the calling thread inside the call, with the
- * struct sock itself: also for io_uring and sendfile, and whatever the descriptor means when the call returns.
- * Law: counts and names; sends only the gaps of calls that will never reach sys_exit with a socket.
+ * struct sock itself: also for io_uring and sendfile, and whatever the descriptor means by the time the call returns.
+ * The count is the position: where bytes were counted and no event stands for them, the recording has a hole of just
+ * that size. Law: gives places; sends only the gaps of calls that no sys_exit will explain.
  */
 
 #define MSG_OOB 0x1
@@ -10,38 +11,114 @@
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
 #define MSG_ZEROCOPY 0x4000000
+#define MSG_FASTOPEN 0x20000000
+#define NOT_IN_STREAM (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
+
+#define PF_IO_WORKER 0x10 /* include/linux/sched.h: io_uring's own threads, SQPOLL's too */
+#define NR_io_submit 209
+#define NR_io_uring_enter 426
+
+/* How the thread that is being counted came here. */
+static __always_inline int is_io_uring(u64 syscall)
+{
+	u64 task = bpf_get_current_task();
+	u32 flags = 0;
+
+	if (syscall == NR_io_uring_enter)
+		return 1;
+	READ(flags, task, O_task_struct_flags);
+	return flags & PF_IO_WORKER;
+}
+
+/* Calls that count more than once: sendfile, splice, recvmmsg, sendmmsg; in 32-bit callers, their own numbers. */
+static __always_inline int counts_often(u32 syscall)
+{
+	switch (syscall) {
+	case 40: case 275: case 299: case 307:
+	case 102: case 187: case 239: case 313: case 337: case 345: case 417:
+		return 1;
+	}
+	return 0;
+}
+
+/* This thread's unfinished call, if another CPU has counted a part of it; it is taken from there. */
+static __always_inline void fetch_from_other_cpu(struct last_call *here, u64 id)
+{
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu;
+		struct last_call *there = last_calls.lookup(&key);
+
+		if (there && there->id == id && there != here) {
+			*here = *there;
+			there->id = 0;
+			return;
+		}
+	}
+}
+
+static __always_inline int continues(struct last_call *last, u64 id, u64 generation, struct registers *registers,
+				     u8 direction)
+{
+	return last->id == id && last->generation == generation && last->syscall == (u32)registers->orig_ax &&
+	       last->memory == registers->si && last->direction == direction;
+}
+
+static __always_inline void io_uring_gap(void *ctx, u64 id, struct socket_state *state, u64 position, u64 bytes,
+					 u8 direction, u64 syscall)
+{
+	struct event event;
+	u16 reason = is_io_uring(syscall) ? REASON_IO_URING : REASON_UNKNOWN;
+
+	if (reason == REASON_IO_URING)
+		mark_once(ctx, id, 0, 0, MARK_IO_URING);
+	if (state->state & SOCKET_IGNORED)
+		return;
+	event_header(&event, EVENT_DATA, id, bpf_ktime_get_ns());
+	event.socket = state->inode;
+	event.generation = state->generation;
+	event.direction = direction;
+	event.position = position;
+	event.ret = bytes;
+	event.syscall = syscall;
+	event.flags = bytes ? 0 : FLAG_EOF;
+	submit_gap(ctx, &event, bytes, reason);
+}
 
 static __always_inline void on_length(void *ctx, u64 sk, s64 ret, u32 flags, u8 direction)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	u32 zero = 0;
+	u64 id = bpf_get_current_pid_tgid(), position;
+	u32 cpu = bpf_get_smp_processor_id();
+	struct registers registers = {};
 	struct last_call *last;
 	struct socket_state *state;
 
-	if (ret < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_target(id >> 32))
+	if (ret < 0 || flags & NOT_IN_STREAM || !is_target(id >> 32))
 		return;
-	state = state_of(sk, 0);
-	last = last_calls.lookup(&zero);
+	state = state_of(sk);
+	last = last_calls.lookup(&cpu);
 	if (!state || !last)
 		return;
-	__sync_fetch_and_add(&state->counted[index_of(direction)], ret);
+	read_registers(bpf_task_pt_regs(bpf_get_current_task_btf()), &registers);
+	position = __sync_fetch_and_add(&state->position[index_of(direction)], ret);
+	if (is_io_uring(registers.orig_ax) || registers.orig_ax == NR_io_submit) {
+		io_uring_gap(ctx, id, state, position, ret, direction, registers.orig_ax);
+		return;
+	}
+	if (counts_often(registers.orig_ax)) {
+		if (last->id != id)
+			fetch_from_other_cpu(last, id);
+		if (continues(last, id, state->generation, &registers, direction)) {
+			if (last->position + last->bytes == position)
+				last->bytes += ret; /* else another thread's bytes are between: what follows stays a hole */
+			return;
+		}
+	}
 	last->id = id;
 	last->socket = sk;
-}
-
-static __always_inline void send_audit(void *ctx, struct call *call, struct socket_state *state)
-{
-	struct { struct event event; struct socket_audit audit; } record;
-
-	event_header(&record.event, EVENT_AUDIT, call->id, call->time);
-	record.event.socket = state->inode;
-	record.event.generation = state->generation;
-	record.event.captured = sizeof(record.audit);
-	record.event.size = sizeof(record.audit);
-	record.event.flags = state->flags;
-	record.audit.received = state->counted[0];
-	record.audit.sent = state->counted[1];
-	record.audit.source = 1;
-	record.audit.reserved = 0;
-	submit_control(ctx, &record.event, sizeof(record));
+	last->generation = state->generation;
+	last->position = position;
+	last->bytes = ret;
+	last->memory = registers.si;
+	last->syscall = registers.orig_ax;
+	last->direction = direction;
 }

@@ -1,21 +1,46 @@
-/* Calls that make, name or end a socket: accept, connect, shutdown, close and what closes in passing.
- *
- * Law: sends control events only.
+/* Calls that make, name or end a socket: accept, connect, socketpair, shutdown, setsockopt, close and what closes in
+ * passing. Law: sends control events only.
  */
 
-static __always_inline void send_control(void *ctx, struct call *call, struct socket_state *state, u8 kind, u8 direction)
+static __always_inline void send_control(void *ctx, u64 id, u64 time, struct socket_state *state, u8 kind, s64 ret)
 {
 	struct event event;
 
-	event_header(&event, kind, call->id, call->time);
+	event_header(&event, kind, id, time);
 	event.socket = state->inode;
 	event.generation = state->generation;
-	event.direction = direction;
-	event.ret = call->ret;
-	event.fd = call->fd;
-	event.syscall = call->syscall;
+	event.ret = ret;
+	event.fd = (s32)state->descriptor;
 	event.flags = state->flags;
 	submit_control(ctx, &event, sizeof(event));
+}
+
+static __always_inline void send_audit(void *ctx, u64 id, u64 time, struct socket_state *state)
+{
+	struct { struct event event; struct socket_audit audit; } record;
+
+	event_header(&record.event, EVENT_AUDIT, id, time);
+	record.event.socket = state->inode;
+	record.event.generation = state->generation;
+	record.event.captured = sizeof(record.audit);
+	record.event.size = sizeof(record.audit);
+	record.event.flags = state->flags;
+#if HAVE_LENGTHS
+	record.audit.received = state->position[0];
+	record.audit.sent = state->position[1];
+	record.audit.source = 1;
+#else
+	record.audit.received = state->counted[0];
+	record.audit.sent = state->counted[1];
+	record.audit.source = 2;
+#endif
+	record.audit.reserved = 0;
+	submit_control(ctx, &record.event, sizeof(record));
+}
+
+static __always_inline int is_recorded(struct socket_state *state)
+{
+	return state->state & SOCKET_ANNOUNCED && !(state->state & SOCKET_IGNORED);
 }
 
 static __always_inline void introduce(void *ctx, struct call *call, s32 fd, u16 flags)
@@ -29,33 +54,122 @@ static __always_inline void introduce(void *ctx, struct call *call, s32 fd, u16 
 	announce(ctx, call, state, flags);
 }
 
-/* The socket has no descriptor any more: its last counts, its end, and it is forgotten. */
-static __always_inline void end_socket(void *ctx, struct call *call, struct socket_state *state)
+#define EINPROGRESS 115
+
+/* connect(2), accept(2) and socketpair(2), which makes two: the sockets they give addresses to. */
+static __always_inline void introduce_made(void *ctx, struct call *call)
 {
-	if (!(state->state & (SOCKET_IGNORED | SOCKET_CLOSED)) && state->state & SOCKET_ANNOUNCED) {
-		state->state |= SOCKET_CLOSED;
-		send_audit(ctx, call, state);
-		send_control(ctx, call, state, EVENT_CLOSE, DIRECTION_NONE);
+	s32 fds[2] = { call->argument[0], -1 };
+	u16 flags = FLAG_CONNECTED;
+
+	if (call->ret < 0 && !(call->shape == SHAPE_CONNECT && call->ret == -EINPROGRESS))
+		return;
+	if (call->shape == SHAPE_ACCEPT) {
+		fds[0] = call->ret;
+		flags = FLAG_ACCEPTED;
+	}
+	if (call->shape == SHAPE_PAIR) {
+		bpf_probe_read_user(fds, sizeof(fds), (void *)call->argument[3]);
+		flags = FLAG_PAIR;
+	}
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 2; i++)
+		introduce(ctx, call, fds[i], flags);
+}
+
+/* "how: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2" (shutdown(2)), which are enum event_direction's values less one. */
+static __always_inline void shut_down(void *ctx, struct call *call)
+{
+	struct socket_state *state = socket_by_descriptor(call, call->argument[0]);
+	struct event event;
+
+	if (!state || !is_recorded(state))
+		return;
+	event_header(&event, EVENT_SHUTDOWN, call->id, call->time);
+	event.socket = state->inode;
+	event.generation = state->generation;
+	event.direction = (call->argument[1] & 3) + 1;
+	event.fd = call->argument[0];
+	event.syscall = call->syscall;
+	submit_control(ctx, &event, sizeof(event));
+}
+
+#define TCP_ULP 31 /* include/uapi/linux/tcp.h; the upper layer protocol that anybody sets is "tls" */
+
+static __always_inline void option_set(void *ctx, struct call *call)
+{
+	struct socket_state *state;
+
+	if (call->argument[1] != IPPROTO_TCP || call->argument[2] != TCP_ULP)
+		return;
+	state = socket_by_descriptor(call, call->argument[0]);
+	if (state)
+		mark_once(ctx, call->id, state->inode, state->generation, MARK_KTLS);
+}
+
+/* The socket has no descriptor any more: its last counts, its end, and it is forgotten. */
+static __always_inline void end_socket(void *ctx, u64 id, u64 time, u64 sk, struct socket_state *state)
+{
+	if (is_recorded(state)) {
+		send_audit(ctx, id, time, state);
+		send_control(ctx, id, time, state, EVENT_CLOSE, 0);
 	}
 	facts_of.delete(&state->generation);
-	sockets.delete(&call->socket);
+	sockets.delete(&sk);
 	count(COUNT_SOCKETS_GONE, 1);
 }
 
 /* A descriptor was closed: the socket has ended if its struct socket has let go of the struct sock (inet_release and
- * unix_release clear it, in __fput, which close(2) runs before it returns where nobody else holds the file). */
-static __always_inline void closed(void *ctx, struct call *call, s32 fd)
+ * unix_release clear it, in __fput, which close(2) runs before it returns where nobody else holds the file). While
+ * somebody does, the descriptor stays remembered: the answer can only be late. */
+static __always_inline void closed(void *ctx, u64 id, u64 time, s32 fd)
 {
-	u64 descriptor = (call->id & 0xffffffff00000000ULL) | (u32)fd;
-	u64 *sk = descriptors.lookup(&descriptor);
+	u64 descriptor = descriptor_key(id, fd), sk;
+	u64 *found = descriptors.lookup(&descriptor);
 	struct socket_state *state;
 
-	if (!sk)
+	if (!found)
 		return;
-	call->socket = *sk;
-	call->fd = fd;
+	sk = *found;
+	state = sockets.lookup(&sk);
+	if (state && sock_of_socket(state->socket) == sk)
+		return;
 	descriptors.delete(&descriptor);
-	state = sockets.lookup(&call->socket);
-	if (state && sock_of_socket(state->socket) != call->socket)
-		end_socket(ctx, call, state);
+	if (state)
+		end_socket(ctx, id, time, sk, state);
+}
+
+/* Descriptors that one program looks at, and programs that follow each other (at most 33): some 1,000 descriptors. More
+ * steps cost the verifier 4,000 instructions each. */
+#define CLOSING_STEPS 32
+
+static __always_inline void close_some(void *ctx, u32 which, u32 stage)
+{
+	struct closing *closing = closings.lookup(&which);
+
+	if (!closing)
+		return;
+	for (u32 i = 0; i < CLOSING_STEPS; i++) {
+		if (closing->next > closing->last)
+			return;
+		closed(ctx, closing->id, closing->time, closing->next);
+		closing->next++;
+	}
+	stages.call(ctx, stage);
+}
+
+/* Looks at the descriptors first..last of a process, as far as it is known to have any. */
+static __always_inline void close_all(void *ctx, u32 which, u32 stage, u64 id, u32 first, u32 last)
+{
+	u32 tgid = id >> 32;
+	u32 *highest = highest_descriptor.lookup(&tgid);
+	struct closing *closing = closings.lookup(&which);
+
+	if (!highest || !closing)
+		return;
+	closing->id = id;
+	closing->time = bpf_ktime_get_ns();
+	closing->next = first;
+	closing->last = last < *highest ? last : *highest;
+	stages.call(ctx, stage);
 }

@@ -13,7 +13,7 @@ static __always_inline void count(u32 which, u64 amount)
 	u64 *value = counters.lookup(&which);
 
 	if (value)
-		*value += amount;
+		__sync_fetch_and_add(value, amount);
 }
 
 static __always_inline u64 next_sequence(u32 ring)
@@ -29,7 +29,10 @@ static __always_inline void event_header(struct event *event, u8 kind, u64 id, u
 	event->kind = kind;
 	event->direction = DIRECTION_NONE;
 	event->captured = 0;
+	event->sequence = 0;
 	event->time = time;
+	event->socket = 0;
+	event->generation = 0;
 	event->position = 0;
 	event->size = 0;
 	event->ret = 0;
@@ -40,8 +43,6 @@ static __always_inline void event_header(struct event *event, u8 kind, u64 id, u
 	event->reason = REASON_NONE;
 	event->flags = 0;
 	event->depth = 0;
-	event->socket = 0;
-	event->generation = 0;
 }
 
 /* Submits an event of the control ring. A softirq may come between the sequence number and the submit and would then
@@ -54,31 +55,59 @@ static __always_inline void submit_control(void *ctx, struct event *event, u32 s
 	if (!busy)
 		return;
 	if (*busy) {
-		count(COUNT_STATE_BUSY, 1);
+		count(COUNT_CONTROL_BUSY, 1);
 		return;
 	}
 	*busy = 1;
 	event->sequence = next_sequence(RING_CONTROL);
 	if (control_ring.perf_submit(ctx, event, size) < 0)
 		count(COUNT_CONTROL_LOST, 1);
-	else
-		count(COUNT_CONTROL_EVENTS, 1);
 	*busy = 0;
 }
 
-/* Submits the event at the head of the scratch with the payload behind it. */
-static __always_inline void submit_data(void *ctx, struct record *record, u32 captured)
+/* Submits an event of the data ring with `captured` payload bytes behind it. */
+static __always_inline void submit_data(void *ctx, struct event *event, u64 captured)
 {
-	record->event.sequence = next_sequence(RING_DATA);
+	event->sequence = next_sequence(RING_DATA);
+	event->captured = captured;
+	if (event->size > captured || event->flags & FLAG_FILE_NAME)
+		count(COUNT_GAP_BYTES, event->flags & FLAG_FILE_NAME ? event->size : event->size - captured);
+	BOUND(captured);
 	if (captured > PAYLOAD_BYTES)
-		captured = PAYLOAD_BYTES;
-	record->event.captured = captured;
-	if (data_ring.perf_submit(ctx, &record->event, sizeof(struct event) + captured) < 0) {
+		return;
+	if (data_ring.perf_submit(ctx, event, sizeof(struct event) + captured) < 0) {
 		count(COUNT_DATA_LOST, 1);
 		count(COUNT_LOST_BYTES, captured);
-	} else {
-		count(COUNT_DATA_EVENTS, 1);
-		count(COUNT_DATA_BYTES, captured);
 	}
-	count(COUNT_GAP_BYTES, record->event.size - captured);
+}
+
+/* A gap without a byte of payload: the event stands on the stack. */
+static __always_inline void submit_gap(void *ctx, struct event *event, u64 size, u16 reason)
+{
+	event->size = size;
+	event->reason = reason;
+	event->sequence = next_sequence(RING_DATA);
+	count(COUNT_GAP_BYTES, size);
+	if (data_ring.perf_submit(ctx, event, sizeof(*event)) < 0)
+		count(COUNT_DATA_LOST, 1);
+}
+
+/* Says once per process (or, with a generation, per socket) that a blind spot was met. */
+static __always_inline void mark_once(void *ctx, u64 id, u64 inode, u64 generation, u32 code)
+{
+	struct mark_key key = {};
+	u8 yes = 1;
+	struct event event;
+
+	key.who = generation ? generation : id >> 32;
+	key.code = code;
+	key.of_socket = generation != 0;
+	if (marks.lookup(&key))
+		return;
+	marks.update(&key, &yes);
+	event_header(&event, EVENT_MARK, id, bpf_ktime_get_ns());
+	event.socket = inode;
+	event.generation = generation;
+	event.ret = code;
+	submit_control(ctx, &event, sizeof(event));
 }

@@ -72,3 +72,45 @@ static __always_inline u64 inode_number(u64 socket)
 	READ(inode, socket, O_socket_alloc_vfs_inode - O_socket_alloc_socket + O_inode_i_ino);
 	return inode;
 }
+
+/* A socket that a process made has a file; one of the kernel's own (NFS, a subflow of MPTCP) has none. */
+static __always_inline int has_file(u64 socket)
+{
+	u64 file = 0;
+
+	READ(file, socket, O_socket_file);
+	return file != 0;
+}
+
+#define RCV_SHUTDOWN 1
+
+/* Whether the receiving half is at its end: FIN came, the Unix peer is gone, or shutdown(SHUT_RD). */
+static __always_inline int is_shut_for_receive(u64 sk)
+{
+	u8 shutdown = 0;
+
+	READ(shutdown, sk, O_sock_sk_shutdown);
+	return shutdown & RCV_SHUTDOWN;
+}
+
+/* Whether kernel TLS has been set on a TCP socket (struct tcp_ulp_ops of net/tls is named "tls"). */
+static __always_inline int has_ktls(u64 sk)
+{
+	u64 operations = 0;
+	u32 name = 0;
+
+	READ(operations, sk, O_inet_connection_sock_icsk_ulp_ops);
+	if (operations)
+		READ(name, operations, O_tcp_ulp_ops_name);
+	return name == ('t' | 'l' << 8 | 's' << 16);
+}
+
+/* The last component of a file's name. */
+static __always_inline s64 read_file_name(u64 file, u8 *destination, u32 bytes)
+{
+	u64 dentry = 0, name = 0;
+
+	READ(dentry, file, O_file_f_path + O_path_dentry);
+	READ(name, dentry, O_dentry_d_name + O_qstr_name);
+	return bpf_probe_read_kernel_str(destination, bytes, (void *)name);
+}

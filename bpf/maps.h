@@ -28,16 +28,17 @@ struct socket_state {
 	u64 inode;
 	u64 generation;
 	u64 socket;       /* address of the struct socket: its ->sk is no longer ours once the last descriptor is gone */
-	u64 position[2];  /* next byte's offset */
-	u64 counted[2];   /* bytes that the kernel's own tracepoints saw; see bpf/audit.h */
+	u64 position[2];  /* next byte's offset; with the sock_*_length tracepoints this is the kernel's own count */
 	u64 turn;         /* bytes recorded since the direction last turned */
 	u64 descriptor;   /* tgid << 32 | fd of the last call */
-	u32 sequence[2];  /* tcp_sock copied_seq and write_seq when last read (kernels without the tracepoints) */
+	u64 counted[2];   /* without the tracepoints: what tcp_sock's copied_seq and write_seq have advanced by */
+	u32 sequence[2];  /* their last reading */
 	u32 state;        /* enum socket_state_bit */
 	u16 family;
 	u16 protocol;
-	u32 turn_direction;
-	u32 flags;        /* enum event_flag bits of its EVENT_SOCKET */
+	u16 turn_direction;
+	u16 flags;        /* enum event_flag bits of its EVENT_SOCKET */
+	u32 reserved;
 };
 
 enum socket_state_bit {
@@ -50,6 +51,7 @@ enum socket_state_bit {
 /* The system call that is being looked at, handed from program to program through tail calls. */
 struct call {
 	u64 argument[6];
+	u64 memory;       /* the raw second argument register, see struct last_call */
 	s64 ret;
 	u64 id;           /* pid_tgid */
 	u64 time;
@@ -57,6 +59,7 @@ struct call {
 	u64 inode;
 	u64 generation;
 	u64 position;     /* of the next byte to emit */
+	u64 counted;      /* bytes that the kernel counted inside the call */
 	u64 total;        /* bytes the call moved that are still to be emitted */
 	u64 allowed;      /* of these, how many may be captured (snaplen, turn limit) */
 	u64 vector;       /* address of the next iovec */
@@ -75,16 +78,31 @@ struct call {
 	u16 limit_reason; /* why no more than `allowed` is captured */
 	u8 direction;
 	u8 shape;
-	u8 identity;      /* enum identity */
-	u8 compat;
+	u8 compat;        /* the caller's structs are the 32-bit ones */
+	u8 reserved;
 	u32 message_flags;
 };
 
-/* The last socket call that finished on this CPU, written inside the call by sock:sock_{send,recv}_length: names the very
- * socket that the call used, whatever its descriptor number means by now. */
-struct last_call {
+/* Descriptors that close without a call of their own, looked at one after the other. */
+struct closing {
 	u64 id;
+	u64 time;
+	u32 next;
+	u32 last;
+};
+
+/* The last socket call that was counted on a CPU, written inside the call by sock:sock_{send,recv}_length: the very
+ * socket that the call used, whatever its descriptor number means by now, and the place of its bytes. */
+struct last_call {
+	u64 id;         /* pid_tgid; 0: taken */
 	u64 socket;
+	u64 generation;
+	u64 position;   /* of the first byte */
+	u64 bytes;      /* of all its messages so far */
+	u64 memory;     /* second argument: with the number, what tells this call from another of the thread */
+	u64 reserved;   /* 64 bytes: one cache line per CPU */
+	u32 syscall;
+	u32 direction;
 };
 
 struct mark_key {
@@ -95,28 +113,39 @@ struct mark_key {
 
 /* Every counter is per CPU; recorder/program.py reads them by this order. */
 enum counter {
-	COUNT_DATA_EVENTS,      /* submitted to the data ring */
-	COUNT_CONTROL_EVENTS,
 	COUNT_DATA_LOST,        /* submits to the data ring that failed */
 	COUNT_CONTROL_LOST,
-	COUNT_DATA_BYTES,       /* payload bytes submitted */
 	COUNT_LOST_BYTES,       /* payload bytes of failed submits */
 	COUNT_GAP_BYTES,        /* bytes of gaps of any reason */
 	COUNT_FAULTS,           /* user memory that could not be read */
 	COUNT_SCRATCH_BUSY,
-	COUNT_STATE_BUSY,       /* EVENT_STATE not sent: the interrupt came in the middle of a control event */
+	COUNT_CONTROL_BUSY,     /* control events not sent: an interrupt came in the middle of another */
 	COUNT_SOCKETS_NEW,
 	COUNT_SOCKETS_GONE,
 	COUNT_MAP_SOCKETS_FULL, /* an update that failed */
 	COUNT_MAP_DESCRIPTORS_FULL,
-	COUNT_WALK_FAILED,      /* the descriptor led to nothing: already closed */
+	COUNT_UNPLACED_CALLS,   /* calls whose bytes could not be given a place: a hole of their size stays */
 	COUNT_IDENTITY_UNSURE,
 	COUNT_TAIL_CALL_FAILED,
 	COUNTERS,
 };
 
+/* Programs that are reached by tail call; recorder/program.py puts them into `stages` by this order. */
+enum stage {
+	STAGE_TRANSFER,
+	STAGE_DESCRIPTORS,
+	STAGE_COMPAT,
+	STAGE_SPLICE,
+	STAGE_CLOSE_RANGE,
+	STAGE_CLOSE_PROCESS,
+};
+
+#define CLOSING_RANGE 0
+#define CLOSING_PROCESS 1
+
 #define TARGET_YES 1
 #define TARGET_NEVER 2
+#define TARGET_ENDED 3 /* its last thread has gone, its descriptors are being closed */
 
 BPF_PERF_OUTPUT(data_ring);
 BPF_PERF_OUTPUT(control_ring);
@@ -124,11 +153,13 @@ BPF_PERCPU_ARRAY(scratch, struct record, 1);
 BPF_PERCPU_ARRAY(calls, struct call, 1);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_PERCPU_ARRAY(sequences, u64, 3); /* data, control, and the control ring's in-use mark */
-BPF_PERCPU_ARRAY(last_calls, struct last_call, 1);
+BPF_ARRAY(last_calls, struct last_call, CPUS); /* by CPU, readable from another one */
 BPF_ARRAY(generations, u64, 1);
 BPF_ARRAY(targets, u64, TARGET_WORDS);
 BPF_TABLE("lru_hash", u64, struct socket_state, sockets, SOCKETS_MAX);
 BPF_TABLE("lru_hash", u64, struct socket_facts, facts_of, SOCKETS_MAX); /* by generation */
 BPF_TABLE("lru_hash", u64, u64, descriptors, SOCKETS_MAX);
 BPF_TABLE("lru_hash", struct mark_key, u8, marks, 16384);
+BPF_TABLE("lru_hash", u32, u32, highest_descriptor, 16384); /* by tgid: how far bpf/descriptors.h looks at its end */
+BPF_PERCPU_ARRAY(closings, struct closing, 2); /* 0: close_range, 1: a process that ended, in an interrupt perhaps */
 BPF_PROG_ARRAY(stages, 8);

@@ -1,14 +1,15 @@
-/* The kernel program: which hook does what. Read this file first, then bpf/syscalls.h and bpf/transfer.h.
+/* The kernel program: which hook does what. Read this file first, then bpf/syscalls.h, bpf/data.h and bpf/transfer.h.
  *
- *   sys_exit ── target? ── row of the table ── socket ── bytes (transfer.h) → data ring
- *                                           └─ accept, connect, close, … (descriptors.h) → control ring
- *   sched_process_{fork,exec,exit}, inet_sock_set_state → control ring
- *   sock_{send,recv}_length → counts (audit.h)
+ *   sys_exit ── target? ── row of the table ─┬─ place.h, data.h, transfer.h → data ring
+ *                                            └─ descriptors.h → control ring
+ *   sock_{send,recv}_length → audit.h: which socket, which place, how many bytes
+ *   sched_process_{fork,exec,exit,free} → processes.h;  inet_sock_set_state → below
  *
- * recorder/program.py joins the files that are included here into one text, because bcc rewrites map methods in the main
+ * recorder/source.py joins the files that are included here into one text, because bcc rewrites map methods in the main
  * file alone; nothing else is done to it. Constants (O_*, FILTER_*, SNAPLEN, …) come as -D.
  */
 #include <uapi/linux/ptrace.h>
+#include <uapi/linux/in.h>
 #include "maps.h"
 #include "kernel.h"
 #include "arch.h"
@@ -16,9 +17,12 @@
 #include "emit.h"
 #include "sockets.h"
 #include "syscalls.h"
-#include "transfer.h"
 #include "audit.h"
+#include "place.h"
+#include "transfer.h"
+#include "data.h"
 #include "descriptors.h"
+#include "processes.h"
 
 #define CASE(number, name, way, kind, flags_argument) \
 	case number: \
@@ -27,114 +31,69 @@
 		flags_at = flags_argument; \
 		break;
 
-/* The socket of a data call: the one the kernel named inside the call, else the one behind the descriptor. */
-static __always_inline struct socket_state *identify(struct call *call)
+/* The row of the native table; 0 if the call is none of ours. */
+static __always_inline int native_row(struct call *call, u32 number)
 {
-	u32 zero = 0;
-	struct last_call *last = last_calls.lookup(&zero);
+	u32 flags_at = NO_FLAGS;
 
-	if (last && last->id == call->id) {
-		last->id = 0;
-		call->socket = last->socket;
-		return state_of(call->socket, 0);
+	switch (number) {
+	SYSCALLS(CASE)
+	default:
+		return 0;
 	}
-	return socket_by_descriptor(call, call->fd);
+	call->message_flags = flags_at == 2 ? call->argument[2] : flags_at == 3 ? call->argument[3] : 0;
+	return 1;
 }
 
-/* How much of the call may be captured, and why not more. */
-static __always_inline void apply_limits(struct call *call, struct socket_state *state)
+static __always_inline int compat_row(struct call *call, u32 number)
 {
-	call->allowed = call->total;
-	call->limit_reason = REASON_NONE;
-#if SNAPLEN
-	if (call->allowed > SNAPLEN) {
-		call->allowed = SNAPLEN;
-		call->limit_reason = REASON_SNAPLEN;
-	}
-#endif
-#if TURN_LIMIT
-	u64 before = state->turn_direction == call->direction ? state->turn : 0;
-	u64 room = before > TURN_LIMIT ? 0 : TURN_LIMIT - before;
+	u32 flags_at = NO_FLAGS;
 
-	state->turn_direction = call->direction;
-	state->turn = before + call->total;
-	if (call->allowed > room) {
-		call->allowed = room;
-		call->limit_reason = REASON_TURN_LIMIT;
+	switch (number) {
+	COMPAT_SYSCALLS(CASE)
+	default:
+		return 0;
 	}
-#endif
+	call->message_flags = flags_at == 2 ? call->argument[2] : flags_at == 3 ? call->argument[3] : 0;
+	return 1;
 }
 
-/* Everything that needs no look into the caller's memory for its length. */
-static __always_inline int prepare(struct call *call)
+/* socketcall(number, arguments): the arguments stand in memory. */
+static __always_inline int socketcall_row(struct call *call)
 {
-	struct user_message message = {};
+	u32 flags_at = NO_FLAGS, number = call->argument[0], words[6] = {};
 
-	call->total = call->ret;
-	call->message_left = call->ret;
-	call->messages = 0;
-	call->vectors = 0;
-	call->length = 0;
-	call->part = 0;
-	switch (call->shape) {
-	case SHAPE_BUFFER:
-		call->base = call->argument[1];
-		call->length = call->ret;
-		return 1;
-	case SHAPE_VECTOR:
-		call->vector = call->argument[1];
-		call->vectors = call->argument[2];
-		return 1;
-	case SHAPE_MESSAGE:
-		bpf_probe_read_user(&message, sizeof(message), (void *)call->argument[1]);
-		call->vector = message.vector;
-		call->vectors = message.vectors;
-		return 1;
+	if (bpf_probe_read_user(words, 4 * 4, (void *)call->argument[1]))
+		return 0;
+	for (int i = 0; i < 4; i++)
+		call->argument[i] = words[i];
+	switch (number) {
+	SOCKETCALLS(CASE)
+	default:
+		return 0;
 	}
-	return 0;
+	call->message_flags = flags_at == 2 ? call->argument[2] : flags_at == 3 ? call->argument[3] : 0;
+	return 1;
 }
 
-static __always_inline void data_call(struct bpf_raw_tracepoint_args *ctx, struct call *call)
+/* Hands a call to the stage of its shape. Failed calls move nothing, but for a connect under way. */
+static __always_inline void dispatch(void *ctx, struct call *call)
 {
-	u32 zero = 0;
-	struct record *record = scratch.lookup(&zero);
-	struct socket_state *state;
-	u64 descriptor;
-
-	if (!record || call->message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
-		return;
-	if (!call->ret && call->direction == DIRECTION_SEND)
-		return;
-	state = identify(call);
-	if (!state)
-		return;
-	descriptor = (call->id & 0xffffffff00000000ULL) | (u32)call->fd;
-	if (state->descriptor != descriptor)
-		remember_descriptor(call, state, call->fd);
-	if (!(state->state & SOCKET_ANNOUNCED))
-		announce(ctx, call, state, FLAG_JOINED);
-	if (state->state & SOCKET_IGNORED || !prepare(call))
-		return;
-	call->inode = state->inode;
-	call->generation = state->generation;
-	call->flags = call->ret ? 0 : FLAG_EOF;
-	call->used = 0;
-	call->position = __sync_fetch_and_add(&state->position[index_of(call->direction)], call->total);
-	apply_limits(call, state);
-	if (record->busy) {
-		count(COUNT_SCRATCH_BUSY, 1);
+	call->time = bpf_ktime_get_ns();
+	call->fd = call->argument[0];
+	if (call->shape <= SHAPE_SENDFILE) {
+		if (call->ret >= 0)
+			data_call(ctx, call);
 		return;
 	}
-	record->busy = 1;
-	stages.call(ctx, STAGE_TRANSFER);
-	record->busy = 0;
+	stages.call(ctx, STAGE_DESCRIPTORS);
 	count(COUNT_TAIL_CALL_FAILED, 1);
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 zero = 0, flags_at = NO_FLAGS;
+	u32 zero = 0;
 	struct registers registers;
 	struct call *call;
 
@@ -144,30 +103,34 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!call)
 		return 0;
 	read_registers(ctx->args[0], &registers);
-	switch ((u32)registers.orig_ax) {
-	SYSCALLS(CASE)
-	default:
-		return 0;
-	}
 	call->ret = ctx->args[1];
 	call->id = id;
 	call->syscall = registers.orig_ax;
-	call->fd = registers.di;
-	arguments_of(&registers, call->argument);
-	call->message_flags = 0;
-	if (flags_at == 2)
-		call->message_flags = registers.dx;
-	if (flags_at == 3)
-		call->message_flags = registers.r10;
-	if (call->shape <= SHAPE_MESSAGE) {
-		if (call->ret < 0)
-			return 0;
-		call->time = bpf_ktime_get_ns();
-		data_call(ctx, call);
+	call->memory = registers.si;
+	call->compat = 0;
+	if (is_compat_call()) {
+		compat_arguments(&registers, call->argument);
+		stages.call(ctx, STAGE_COMPAT);
 		return 0;
 	}
-	call->time = bpf_ktime_get_ns();
-	stages.call(ctx, STAGE_DESCRIPTORS);
+	native_arguments(&registers, call->argument);
+	if (native_row(call, registers.orig_ax))
+		dispatch(ctx, call);
+	return 0;
+}
+
+int on_compat(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 zero = 0;
+	struct call *call = calls.lookup(&zero);
+
+	if (!call || !compat_row(call, call->syscall))
+		return 0;
+	if (call->shape == SHAPE_SOCKETCALL && !socketcall_row(call))
+		return 0;
+	call->compat = 1;
+	mark_once(ctx, call->id, 0, 0, MARK_COMPAT);
+	dispatch(ctx, call);
 	return 0;
 }
 
@@ -177,87 +140,79 @@ int on_transfer(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-#define EINPROGRESS 115
+#define CLOSE_RANGE_CLOEXEC 4 /* include/uapi/linux/close_range.h */
 
 int on_descriptors(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 zero = 0;
 	struct call *call = calls.lookup(&zero);
-	struct socket_state *state;
 
 	if (!call)
 		return 0;
-	if (call->shape == SHAPE_CLOSE)
-		closed(ctx, call, call->argument[0]);
-	if (call->shape == SHAPE_CONNECT && (call->ret == 0 || call->ret == -EINPROGRESS))
-		introduce(ctx, call, call->argument[0], FLAG_CONNECTED);
+	if (call->shape == SHAPE_CLOSE) /* whatever it returns: "the descriptor is always closed" (close(2)) */
+		closed(ctx, call->id, call->time, call->argument[0]);
+	if (call->shape == SHAPE_CONNECT || call->shape == SHAPE_ACCEPT || call->shape == SHAPE_PAIR)
+		introduce_made(ctx, call);
 	if (call->ret < 0)
 		return 0;
-	if (call->shape == SHAPE_ACCEPT)
-		introduce(ctx, call, call->ret, FLAG_ACCEPTED);
-	if (call->shape == SHAPE_SHUTDOWN) {
-		state = socket_by_descriptor(call, call->argument[0]);
-		if (state && state->state & SOCKET_ANNOUNCED && !(state->state & SOCKET_IGNORED))
-			send_control(ctx, call, state, EVENT_SHUTDOWN, (call->argument[1] & 3) + 1);
-	}
+	if (call->shape == SHAPE_SHUTDOWN)
+		shut_down(ctx, call);
+	if (call->shape == SHAPE_OPTION)
+		option_set(ctx, call);
+	if (call->shape == SHAPE_DUP)
+		closed(ctx, call->id, call->time, call->argument[1]);
+	if (call->shape == SHAPE_IO_URING)
+		mark_once(ctx, call->id, 0, 0, MARK_IO_URING);
+	if (call->shape == SHAPE_SPLICE)
+		stages.call(ctx, STAGE_SPLICE);
+	if (call->shape == SHAPE_CLOSE_RANGE && !(call->argument[2] & CLOSE_RANGE_CLOEXEC))
+		close_all(ctx, CLOSING_RANGE, STAGE_CLOSE_RANGE, call->id, call->argument[0], call->argument[1]);
+	return 0;
+}
+
+int on_splice(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 zero = 0;
+	struct call *call = calls.lookup(&zero);
+
+	if (call)
+		splice_call(ctx, call);
+	return 0;
+}
+
+int on_close_range(struct bpf_raw_tracepoint_args *ctx)
+{
+	close_some(ctx, CLOSING_RANGE, STAGE_CLOSE_RANGE);
+	return 0;
+}
+
+int on_close_process(struct bpf_raw_tracepoint_args *ctx)
+{
+	close_some(ctx, CLOSING_PROCESS, STAGE_CLOSE_PROCESS);
 	return 0;
 }
 
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	u32 child = 0;
-	u8 *byte;
-	struct event event;
-
-	READ(child, ctx->args[1], O_task_struct_tgid);
-	if (child == id >> 32)
-		return 0; /* a thread */
-	byte = target_byte(id >> 32);
-	if (!byte || *byte != TARGET_YES)
-		return 0;
-#if FOLLOW_FORKS
-	byte = target_byte(child);
-	if (byte)
-		*byte = TARGET_YES;
-#endif
-	event_header(&event, EVENT_FORK, id, bpf_ktime_get_ns());
-	event.ret = child;
-	submit_control(ctx, &event, sizeof(event));
+	forked(ctx, ctx->args[1]);
 	return 0;
 }
 
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct { struct event event; char comm[16]; } record;
-	u64 id = bpf_get_current_pid_tgid();
-
-	if (!is_target(id >> 32))
-		return 0;
-	event_header(&record.event, EVENT_EXEC, id, bpf_ktime_get_ns());
-	record.event.captured = sizeof(record.comm);
-	record.event.size = sizeof(record.comm);
-	bpf_get_current_comm(record.comm, sizeof(record.comm));
-	submit_control(ctx, &record.event, sizeof(record));
+	executed(ctx);
 	return 0;
 }
 
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), signal = 0, task = bpf_get_current_task();
-	u8 *byte = target_byte(id >> 32);
-	s32 live = 0;
-	struct event event;
+	exited(ctx);
+	return 0;
+}
 
-	if (!byte || *byte != TARGET_YES)
-		return 0;
-	READ(signal, task, O_task_struct_signal);
-	READ(live, signal, O_signal_struct_live);
-	if (live)
-		return 0;
-	*byte = 0;
-	event_header(&event, EVENT_EXIT, id, bpf_ktime_get_ns());
-	submit_control(ctx, &event, sizeof(event));
+int on_free(struct bpf_raw_tracepoint_args *ctx)
+{
+	freed(ctx, ctx->args[0]);
 	return 0;
 }
 
@@ -275,20 +230,33 @@ int on_recv_length(struct bpf_raw_tracepoint_args *ctx)
 }
 #endif
 
+/* include/net/tcp_states.h */
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
 
+/* inet_sock_set_state(sk, old, new), also in a softirq: current may be anybody, so the socket's last user is named. */
 int on_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 sk = ctx->args[0];
+	u64 sk = ctx->args[0], id, time;
+	u32 before = ctx->args[1], now = ctx->args[2];
 	struct socket_state *state = sockets.lookup(&sk);
-	struct event event;
 
-	if (!state || !(state->state & SOCKET_ANNOUNCED) || state->state & (SOCKET_IGNORED | SOCKET_CLOSED))
+	if (!state)
 		return 0;
-	event_header(&event, EVENT_STATE, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
-	event.socket = state->inode;
-	event.generation = state->generation;
-	event.ret = (u8)ctx->args[1] << 8 | (u8)ctx->args[2];
-	submit_control(ctx, &event, sizeof(event));
+	if (now == TCP_SYN_RECV) { /* a new connection at the address of one that has gone */
+		sockets.delete(&sk);
+		return 0;
+	}
+	id = state->descriptor & 0xffffffff00000000ULL;
+	time = bpf_ktime_get_ns();
+	if (now == TCP_CLOSE && (before == TCP_ESTABLISHED || before == TCP_CLOSE_WAIT || before == TCP_FIN_WAIT1))
+		state->flags |= FLAG_RESET;
+	if (is_recorded(state))
+		send_control(ctx, id, time, state, EVENT_STATE, (before & 0xff) << 8 | (now & 0xff));
+	if (now == TCP_CLOSE && !socket_of_sock(sk))
+		end_socket(ctx, id, time, sk, state);
 	return 0;
 }

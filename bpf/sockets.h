@@ -7,12 +7,6 @@
 
 #define SKC(field) O_sock_common_##field
 
-enum identity {
-	IDENTITY_NONE,
-	IDENTITY_SURE,   /* named inside the call, or by the descriptor table with no sign against it */
-	IDENTITY_UNSURE, /* the descriptor table only, though the kernel would have named it */
-};
-
 static __always_inline int index_of(u8 direction) { return (direction - 1) & 1; }
 
 static __always_inline u16 protocol_of(u64 sk)
@@ -36,7 +30,7 @@ static __always_inline int is_stream(u64 sk, u16 *family)
 }
 
 /* The state of a socket, made at first sight; 0 if it is not a stream socket or cannot be identified. */
-static __always_inline struct socket_state *state_of(u64 sk, u64 descriptor)
+static __always_inline struct socket_state *state_of(u64 sk)
 {
 	u64 socket = socket_of_sock(sk);
 	struct socket_state *known = sockets.lookup(&sk);
@@ -52,11 +46,10 @@ static __always_inline struct socket_state *state_of(u64 sk, u64 descriptor)
 	u32 zero = 0;
 	u64 *generation = generations.lookup(&zero);
 
-	if (!generation || !is_stream(sk, &fresh.family))
+	if (!generation || !is_stream(sk, &fresh.family) || !has_file(socket))
 		return 0;
 	fresh.inode = inode;
 	fresh.socket = socket;
-	fresh.descriptor = descriptor;
 	fresh.protocol = fresh.family == 1 ? 0 : protocol_of(sk);
 	fresh.generation = __sync_fetch_and_add(generation, 1) + 1;
 	if (sockets.update(&sk, &fresh))
@@ -181,9 +174,21 @@ static __always_inline void announce(void *ctx, struct call *call, struct socket
 	submit_control(ctx, &record->event, sizeof(*record));
 }
 
+static __always_inline u64 descriptor_key(u64 id, s32 fd)
+{
+	return (id & 0xffffffff00000000ULL) | (u32)fd;
+}
+
 static __always_inline void remember_descriptor(struct call *call, struct socket_state *state, s32 fd)
 {
-	u64 descriptor = (call->id & 0xffffffff00000000ULL) | (u32)fd;
+	u64 descriptor = descriptor_key(call->id, fd);
+	u32 tgid = call->id >> 32, number = fd;
+	u32 *highest = highest_descriptor.lookup(&tgid);
+
+	if (state->descriptor == descriptor)
+		return;
+	if (!highest || *highest < number)
+		highest_descriptor.update(&tgid, &number);
 
 	state->descriptor = descriptor;
 	if (descriptors.update(&descriptor, &call->socket))
@@ -193,10 +198,10 @@ static __always_inline void remember_descriptor(struct call *call, struct socket
 /* The socket behind a descriptor as the table stands now. */
 static __always_inline struct socket_state *socket_by_descriptor(struct call *call, s32 fd)
 {
-	u64 sk = sock_of_socket(socket_of_file(file_of(fd)));
+	u64 sk = fd < 0 ? 0 : sock_of_socket(socket_of_file(file_of(fd)));
 
 	if (!sk)
 		return 0;
 	call->socket = sk;
-	return state_of(sk, (call->id & 0xffffffff00000000ULL) | (u32)fd);
+	return state_of(sk);
 }

@@ -13,49 +13,88 @@
 #define STEPS 64
 #define PROGRAMS 32
 
-#define STAGE_TRANSFER 0
-#define STAGE_DESCRIPTORS 1
 
 struct user_iovec { u64 base, length; };
+struct compat_iovec { u32 base, length; };
 struct user_message { u64 name; u32 name_length, pad; u64 vector, vectors, control, control_length; u32 flags, pad2; };
-struct user_mmessage { struct user_message header; u32 length, pad; };
+struct user_messages { struct user_message header; u32 length, pad; };
+struct compat_messages { u32 name, name_length, vector, vectors, control, control_length, flags, length; };
 
-/* Sends the waiting payload as one event that stands for `missing` more bytes. */
-static __always_inline void flush(void *ctx, struct record *record, struct call *call, u64 missing, u16 reason)
+static __always_inline void fill_event(struct event *event, struct call *call, u64 size, u16 reason)
 {
-	u32 used = call->used;
-	struct event *event = &record->event;
-
 	event_header(event, EVENT_DATA, call->id, call->time);
 	event->direction = call->direction;
 	event->socket = call->inode;
 	event->generation = call->generation;
 	event->position = call->position;
-	event->size = used + missing;
+	event->size = size;
 	event->ret = call->ret;
 	event->fd = call->fd;
 	event->syscall = call->syscall;
 	event->reason = reason;
 	event->flags = call->flags;
 	event->depth = call->depth;
+}
+
+/* Sends the waiting payload as one event that stands for `missing` more bytes. */
+static __always_inline void flush(void *ctx, struct record *record, struct call *call, u64 missing, u16 reason)
+{
+	u32 used = call->used;
+
+	fill_event(&record->event, call, used + missing, reason);
 	call->position += used + missing;
 	call->used = 0;
-	submit_data(ctx, record, used);
+	submit_data(ctx, &record->event, used);
+}
+
+/* Takes the message header at `at` (struct msghdr, or struct mmsghdr with its length behind); 0 on a fault. */
+static __always_inline int take_message(struct call *call, u64 at)
+{
+	struct user_messages native = {};
+	struct compat_messages compat = {};
+	u32 whole = call->shape == SHAPE_MESSAGES;
+
+	if (call->compat) {
+		if (bpf_probe_read_user(&compat, whole ? sizeof(compat) : sizeof(compat) - 4, (void *)at))
+			return 0;
+		call->vector = compat.vector;
+		call->vectors = compat.vectors;
+		call->message_left = whole ? compat.length : call->total;
+		call->message = at + sizeof(compat);
+		return 1;
+	}
+	if (bpf_probe_read_user(&native, whole ? sizeof(native) : sizeof(native.header), (void *)at))
+		return 0;
+	call->vector = native.header.vector;
+	call->vectors = native.header.vectors;
+	call->message_left = whole ? native.length : call->total;
+	call->message = at + sizeof(native);
+	return 1;
 }
 
 static __always_inline int next_message(struct call *call)
 {
-	struct user_mmessage message = {};
-
 	if (!call->messages)
 		return 0;
-	if (bpf_probe_read_user(&message, sizeof(message), (void *)call->message))
-		return 0;
-	call->vector = message.header.vector;
-	call->vectors = message.header.vectors;
-	call->message_left = message.length;
-	call->message += sizeof(message);
 	call->messages--;
+	return take_message(call, call->message);
+}
+
+static __always_inline int read_vector(struct call *call, struct user_iovec *vector)
+{
+	struct compat_iovec compat = {};
+
+	if (!call->compat) {
+		s64 failed = bpf_probe_read_user(vector, sizeof(*vector), (void *)call->vector);
+
+		call->vector += sizeof(*vector);
+		return !failed;
+	}
+	if (bpf_probe_read_user(&compat, sizeof(compat), (void *)call->vector))
+		return 0;
+	vector->base = compat.base;
+	vector->length = compat.length;
+	call->vector += sizeof(compat);
 	return 1;
 }
 
@@ -65,14 +104,13 @@ static __always_inline int next_vector(struct call *call)
 
 	if (!call->message_left || !call->vectors)
 		return next_message(call);
-	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)call->vector))
+	if (!read_vector(call, &vector))
 		return 0;
 	if (vector.length > call->message_left)
 		vector.length = call->message_left;
 	call->base = vector.base;
 	call->length = vector.length;
 	call->message_left -= vector.length;
-	call->vector += sizeof(vector);
 	call->vectors--;
 	call->part++;
 	return 1;
@@ -99,11 +137,23 @@ static __always_inline int step(void *ctx, struct record *record, struct call *c
 	used = call->used;
 	if (used > STEP_BYTES)
 		return 0;
-	if (bpf_probe_read_user(record->payload + used, length, (void *)call->base)) {
-		count(COUNT_FAULTS, 1);
-		flush(ctx, record, call, length, REASON_FAULT);
-	} else {
+	if (!bpf_probe_read_user(record->payload + used, length, (void *)call->base)) {
 		call->used = used + length;
+	} else {
+		/* some page of it is not there: one page at a time, so that no more is missing than must be */
+		u64 page = KERNEL_PAGE - (call->base & (KERNEL_PAGE - 1));
+
+		if (length > page)
+			length = page;
+		BOUND(length);
+		if (length > STEP_BYTES)
+			return 0;
+		if (!bpf_probe_read_user(record->payload + used, length, (void *)call->base)) {
+			call->used = used + length;
+		} else {
+			count(COUNT_FAULTS, 1);
+			flush(ctx, record, call, length, REASON_FAULT);
+		}
 	}
 	call->base += length;
 	call->length -= length;
@@ -126,6 +176,19 @@ static __always_inline u16 ceiling_reason(struct call *call)
 	if (call->messages)
 		return REASON_MESSAGE_LIMIT;
 	return call->vectors ? REASON_IOVEC_LIMIT : REASON_SIZE_LIMIT;
+}
+
+/* Sends all of a call's bytes as one gap. A file's name may follow instead of bytes (FLAG_FILE_NAME). */
+static __always_inline void whole_gap(void *ctx, struct record *record, struct call *call, u16 reason, u32 name_bytes)
+{
+	u64 total = call->total;
+
+	call->used = 0;
+	call->depth = 0;
+	if (name_bytes)
+		call->flags |= FLAG_FILE_NAME;
+	fill_event(&record->event, call, total, reason);
+	submit_data(ctx, &record->event, name_bytes);
 }
 
 /* One program's share of the steps; the program that contains it is stage STAGE_TRANSFER. */

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from recorder.bpf_call import possible_cpus
 from recorder.btf import Btf
 from recorder.errors import BadFilter
 
 # struct and member, as the C files name them: O_<struct>_<member>.
 OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("task_struct", "files"),
+    ("task_struct", "pid"),
     ("task_struct", "tgid"),
     ("task_struct", "flags"),
     ("task_struct", "signal"),
@@ -36,9 +38,11 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("socket_alloc", "socket"),
     ("socket_alloc", "vfs_inode"),
     ("socket", "sk"),
+    ("socket", "file"),
     ("sock", "sk_socket"),
     ("sock", "sk_type"),
     ("sock", "sk_protocol"),
+    ("sock", "sk_shutdown"),
     ("sock_common", "skc_family"),
     ("sock_common", "skc_state"),
     ("sock_common", "skc_daddr"),
@@ -56,6 +60,7 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("tcp_sock", "copied_seq"),
     ("tcp_sock", "write_seq"),
     ("inet_connection_sock", "icsk_ulp_ops"),
+    ("tcp_ulp_ops", "name"),
 )
 
 PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
@@ -140,5 +145,6 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool)
         f"-DSNAPLEN={limits.snaplen or 0}",
         f"-DTURN_LIMIT={limits.turn_limit or 0}",
         f"-DHAVE_LENGTHS={int(lengths)}",
+        f"-DCPUS={possible_cpus()}",
         f"-DKERNEL_PAGE={os.sysconf('SC_PAGE_SIZE')}",
     ]

@@ -51,28 +51,25 @@ TARGET_NEVER: Final = 2
 
 # enum counter of bpf/maps.h, in its order; a test compares the two.
 COUNTERS: Final = (
-    "data_events",
-    "control_events",
     "data_lost",
     "control_lost",
-    "data_bytes",
     "lost_bytes",
     "gap_bytes",
     "faults",
     "scratch_busy",
-    "state_busy",
+    "control_busy",
     "sockets_new",
     "sockets_gone",
     "map_sockets_full",
     "map_descriptors_full",
-    "walk_failed",
+    "unplaced_calls",
     "identity_unsure",
     "tail_call_failed",
 )
 
 
 # struct socket_state of bpf/maps.h; a test compares the two.
-SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHII")
+SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHHHI")
 
 
 class SocketState(NamedTuple):
@@ -83,10 +80,10 @@ class SocketState(NamedTuple):
     socket: int
     received: int
     sent: int
-    counted_received: int
-    counted_sent: int
     turn: int
     descriptor: int
+    counted_received: int
+    counted_sent: int
     copied_sequence: int
     write_sequence: int
     state: int
@@ -94,6 +91,7 @@ class SocketState(NamedTuple):
     protocol: int
     turn_direction: int
     flags: int
+    reserved: int
 
 
 class Hook(NamedTuple):
@@ -109,13 +107,15 @@ HOOKS: Final = (
     Hook("on_fork", "sched", "sched_process_fork"),
     Hook("on_exec", "sched", "sched_process_exec"),
     Hook("on_exit", "sched", "sched_process_exit"),
+    Hook("on_free", "sched", "sched_process_free"),
     Hook("on_state", "sock", "inet_sock_set_state", optional=True),
     Hook("on_send_length", "sock", "sock_send_length", optional=True),
     Hook("on_recv_length", "sock", "sock_recv_length", optional=True),
     Hook("on_sys_exit", "raw_syscalls", "sys_exit"),
 )
 # Programs that only a tail call reaches, by their place in the map `stages`.
-STAGES: Final = ((0, "on_transfer"), (1, "on_descriptors"))
+# enum stage of bpf/maps.h, in its order.
+STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
 
 
 def load_bcc() -> Any:
@@ -254,9 +254,9 @@ class Program:
         return program
 
     def _load_functions(self, debug: bool) -> None:
-        for function in (*(name for _, name in STAGES), *(hook.function for hook in self._hooks)):
+        for function in (*STAGES, *(hook.function for hook in self._hooks)):
             self._functions[function] = self._load_function(function, debug)
-        for place, function in STAGES:
+        for place, function in enumerate(STAGES):
             key, value = struct.pack("<I", place), struct.pack("<I", self._functions[function])
             bpf_call.update(self._map("stages"), key, value)
 

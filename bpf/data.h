@@ -1,0 +1,198 @@
+/* A call that moved bytes: what of it is recorded, and where the rest goes.
+ *
+ * Law: decides reasons and limits; places come from place.h, bytes from transfer.h.
+ */
+
+/* How much of the call may be captured, and why not more. */
+static __always_inline void apply_limits(struct call *call, struct socket_state *state)
+{
+	call->allowed = call->total;
+	call->limit_reason = REASON_NONE;
+#if SNAPLEN
+	if (call->allowed > SNAPLEN) {
+		call->allowed = SNAPLEN;
+		call->limit_reason = REASON_SNAPLEN;
+	}
+#endif
+#if TURN_LIMIT
+	u64 before = state->turn_direction == call->direction ? state->turn : 0;
+	u64 room = before > TURN_LIMIT ? 0 : TURN_LIMIT - before;
+
+	state->turn_direction = call->direction;
+	state->turn = before + call->total;
+	if (call->allowed > room) {
+		call->allowed = room;
+		call->limit_reason = REASON_TURN_LIMIT;
+	}
+#endif
+}
+
+/* Points the walk of transfer.h at the first byte. */
+static __always_inline void begin_walk(struct call *call)
+{
+	call->used = 0;
+	call->part = 0;
+	call->length = 0;
+	call->messages = 0;
+	call->vectors = 0;
+	call->message_left = call->total;
+	if (call->shape == SHAPE_BUFFER) {
+		call->base = call->argument[1];
+		call->length = call->total;
+	} else if (call->shape == SHAPE_VECTOR) {
+		call->vector = call->argument[1];
+		call->vectors = call->argument[2];
+	} else {
+		call->message = call->argument[1];
+		call->messages = call->shape == SHAPE_MESSAGES ? call->ret : 1;
+	}
+}
+
+#define UIO_MAXIOV 1024 /* the kernel takes no more messages or iovecs in one call */
+
+/* The bytes of all messages of recvmmsg and sendmmsg, from the lengths that the kernel wrote back. */
+static __always_inline u64 sum_of_messages(struct call *call)
+{
+	u64 sum = 0, at = call->argument[1] + (call->compat ? 28 : 56), each = call->compat ? 32 : 64;
+
+	for (u32 i = 0; i < UIO_MAXIOV && i < call->ret; i++) {
+		u32 length = 0;
+
+		bpf_probe_read_user(&length, sizeof(length), (void *)(at + i * each));
+		sum += length;
+	}
+	return sum;
+}
+
+/* How many bytes the call moved, and their place. */
+static __always_inline void measure(struct call *call, struct socket_state *state)
+{
+#if HAVE_LENGTHS
+	call->total = call->counted;
+#else
+	call->total = call->shape == SHAPE_MESSAGES ? sum_of_messages(call) : call->ret;
+	place_here(call, state);
+	if (state->protocol == IPPROTO_TCP)
+		follow_counters(call, state);
+#endif
+	if (call->direction == DIRECTION_SEND && call->message_flags & MSG_OOB && call->total) {
+		/* "the last byte is urgent": it leaves the stream, the others before it do not (tcp(7)) */
+		call->total--;
+		__sync_fetch_and_add(&state->position[1], -1);
+	}
+}
+
+/* The reason why no byte of this call is in the caller's memory, REASON_NONE if they are. */
+static __always_inline u16 absent_reason(struct call *call, struct socket_state *state)
+{
+	if (call->shape == SHAPE_SENDFILE)
+		return REASON_SENDFILE;
+	if (call->shape == SHAPE_SPLICE)
+		return REASON_SPLICE;
+	/* "for TCP, MSG_TRUNC causes the received bytes to be discarded" (tcp(7)); Unix sockets fill the buffer */
+	if (call->direction == DIRECTION_RECEIVE && call->message_flags & MSG_TRUNC && state->family != AF_UNIX)
+		return REASON_MSG_TRUNC;
+	return REASON_NONE;
+}
+
+#define FILE_NAME_BYTES 256 /* NAME_MAX and its NUL */
+
+static __always_inline void send_absent(void *ctx, struct record *record, struct call *call, u16 reason)
+{
+	s64 bytes = 0;
+
+	if (call->shape == SHAPE_SENDFILE)
+		bytes = read_file_name(file_of(call->argument[1]), record->payload, FILE_NAME_BYTES);
+	whole_gap(ctx, record, call, reason, bytes > 1 && bytes <= FILE_NAME_BYTES ? bytes - 1 : 0);
+}
+
+static __always_inline void meet(void *ctx, struct call *call, struct socket_state *state)
+{
+	u16 flags = call->message_flags & MSG_FASTOPEN ? FLAG_CONNECTED : FLAG_JOINED;
+
+	remember_descriptor(call, state, call->fd);
+	if (state->state & SOCKET_ANNOUNCED)
+		return;
+	announce(ctx, call, state, flags);
+	if (state->protocol == IPPROTO_TCP && has_ktls(call->socket))
+		mark_once(ctx, call->id, state->inode, state->generation, MARK_KTLS);
+}
+
+static __always_inline int set_flags(void *ctx, struct call *call)
+{
+	call->flags = call->compat ? FLAG_COMPAT : 0;
+	if (call->message_flags & MSG_ZEROCOPY && call->direction == DIRECTION_SEND) {
+		call->flags |= FLAG_ZEROCOPY;
+		mark_once(ctx, call->id, 0, 0, MARK_ZEROCOPY);
+	}
+	if (call->total)
+		return 1;
+	call->flags |= FLAG_EOF;
+	return call->direction == DIRECTION_RECEIVE && is_shut_for_receive(call->socket);
+}
+
+/* The bytes of a placed call; hands over to on_transfer where they can be read. */
+static __always_inline void send_bytes(void *ctx, struct call *call, struct socket_state *state)
+{
+	u32 zero = 0;
+	struct record *record = scratch.lookup(&zero);
+	u16 absent;
+
+	meet(ctx, call, state);
+	measure(call, state);
+	if (!record || state->state & SOCKET_IGNORED || !set_flags(ctx, call))
+		return;
+	call->inode = state->inode;
+	call->generation = state->generation;
+	if (record->busy) {
+		count(COUNT_SCRATCH_BUSY, 1);
+		return;
+	}
+	record->busy = 1;
+	absent = absent_reason(call, state);
+	if (absent) {
+		send_absent(ctx, record, call, absent);
+	} else {
+		begin_walk(call);
+		apply_limits(call, state);
+		stages.call(ctx, STAGE_TRANSFER);
+		count(COUNT_TAIL_CALL_FAILED, 1);
+	}
+	record->busy = 0;
+}
+
+static __always_inline void data_call(void *ctx, struct call *call)
+{
+	u32 outside = call->direction == DIRECTION_SEND ? MSG_ERRQUEUE : NOT_IN_STREAM;
+	struct socket_state *state;
+
+	if (call->message_flags & outside)
+		return;
+	state = place(call);
+	if (state)
+		send_bytes(ctx, call, state);
+}
+
+/* splice: the socket may be at either end, the other is a pipe. */
+static __always_inline void splice_call(void *ctx, struct call *call)
+{
+	struct socket_state *state;
+
+	call->direction = DIRECTION_SEND;
+	call->fd = call->argument[2];
+	state = place(call);
+	if (!state) {
+		call->direction = DIRECTION_RECEIVE;
+		call->fd = call->argument[0];
+		state = socket_by_descriptor(call, call->fd);
+#if HAVE_LENGTHS
+		if (state) { /* the kernel counts no splice from a socket */
+			call->total = call->ret;
+			call->counted = call->ret;
+			place_here(call, state);
+		}
+#endif
+	}
+	if (state)
+		send_bytes(ctx, call, state);
+}

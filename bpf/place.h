@@ -1,0 +1,83 @@
+/* From a data call to its socket and the place of its bytes in the stream.
+ *
+ * Where the kernel counted the call itself (audit.h) that count names the socket and the place; a descriptor closed and
+ * reused while the call was blocked changes nothing. Elsewhere the descriptor table is walked at each call, and the bytes
+ * are placed in the order in which calls return. Law: never a guess; what cannot be placed is counted and stays a hole.
+ */
+
+#if HAVE_LENGTHS
+static __always_inline int is_this_call(struct last_call *last, struct call *call)
+{
+	return last->id == call->id && last->syscall == call->syscall && last->memory == call->memory &&
+	       last->direction == call->direction;
+}
+
+static __always_inline struct socket_state *take(struct last_call *last, struct call *call)
+{
+	struct socket_state *state = sockets.lookup(&last->socket);
+
+	last->id = 0;
+	if (!state || state->generation != last->generation)
+		return 0;
+	call->socket = last->socket;
+	call->position = last->position;
+	call->counted = last->bytes;
+	return state;
+}
+
+static __always_inline struct socket_state *place(struct call *call)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct last_call *last = last_calls.lookup(&cpu);
+
+	if (!last)
+		return 0;
+	if (is_this_call(last, call))
+		return take(last, call);
+	/* Most calls that come here are on files and pipes. A socket's call was counted on another CPU. */
+	if (!socket_by_descriptor(call, call->fd))
+		return 0;
+	fetch_from_other_cpu(last, call->id);
+	if (is_this_call(last, call))
+		return take(last, call);
+	count(COUNT_UNPLACED_CALLS, call->ret != 0);
+	return 0;
+}
+
+#else
+static __always_inline u32 read_sequence(u64 sk, u32 offset)
+{
+	u32 value = 0;
+
+	READ(value, sk, offset);
+	return value;
+}
+
+/* Follows tcp_sock's 32-bit counters; at first sight the call's own bytes are already in them. */
+static __always_inline void follow_counters(struct call *call, struct socket_state *state)
+{
+	u32 received = read_sequence(call->socket, O_tcp_sock_copied_seq);
+	u32 sent = read_sequence(call->socket, O_tcp_sock_write_seq);
+
+	if (!(state->state & SOCKET_COUNTERS)) {
+		state->state |= SOCKET_COUNTERS;
+		state->sequence[0] = received - (call->direction == DIRECTION_RECEIVE ? call->total : 0);
+		state->sequence[1] = sent - (call->direction == DIRECTION_SEND ? call->total : 0);
+	}
+	state->counted[0] += (u32)(received - state->sequence[0]);
+	state->counted[1] += (u32)(sent - state->sequence[1]);
+	state->sequence[0] = received;
+	state->sequence[1] = sent;
+}
+
+static __always_inline struct socket_state *place(struct call *call)
+{
+	return socket_by_descriptor(call, call->fd);
+}
+#endif
+
+/* Gives bytes a place that the kernel's tracepoints do not count: all of them on older kernels; splice from a socket. */
+static __always_inline void place_here(struct call *call, struct socket_state *state)
+{
+	call->position = __sync_fetch_and_add(&state->position[index_of(call->direction)], call->total);
+}

@@ -1,0 +1,159 @@
+"""The kernel program's sources against the Python that mirrors them, its text as bcc gets it, and the host's errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from recorder import program
+from recorder.constants import OFFSETS, Cgroup, Filters, Limits, compiler_flags
+from recorder.errors import BadFilter, Lockdown, NoBtf, NotRoot
+from recorder.source import DIRECTORY, program_text
+
+SOURCES = {path.name: path.read_text() for path in sorted(DIRECTORY.glob("*.[ch]"))}
+MAPS = SOURCES["maps.h"]
+
+
+def enum(name: str) -> list[str]:
+    body = re.search(rf"enum {name} {{(.*?)}};", MAPS, re.DOTALL)
+    assert body, name
+    return re.findall(r"^\t([A-Z_]+)(?: = \d+)?,", body[1], re.MULTILINE)
+
+
+def test_counters_stand_in_the_order_of_the_c_enum() -> None:
+    assert [f"COUNT_{name.upper()}" for name in program.COUNTERS] == enum("counter")[:-1]
+
+
+def test_tail_call_stages_stand_in_the_order_of_the_c_enum() -> None:
+    assert ["STAGE_" + name.removeprefix("on_").upper() for name in program.STAGES] == enum("stage")
+
+
+def test_socket_state_is_unpacked_with_the_c_layout() -> None:
+    codes = {"u16": "H", "u32": "I", "u64": "Q"}
+    body = re.search(r"^struct socket_state {\n(.*?)^};", MAPS, re.MULTILINE | re.DOTALL)
+    assert body
+    fields = re.findall(r"^\t(u\d+) \w+(?:\[(\d)\])?;", body[1], re.MULTILINE)
+    assert program.SOCKET_STATE.format == "<" + "".join(codes[type_] * int(count or 1) for type_, count in fields)
+    assert len(program.SocketState._fields) == sum(int(count or 1) for _, count in fields)
+
+
+def test_every_hook_and_stage_is_a_function_of_the_program_and_no_other_is_visible() -> None:
+    visible = re.findall(r"^int (\w+)\(struct bpf_raw_tracepoint_args \*ctx\)$", SOURCES["program.c"], re.MULTILINE)
+    assert sorted(visible) == sorted([*program.STAGES, *(hook.function for hook in program.HOOKS)])
+
+
+def test_every_offset_the_sources_use_is_passed_and_every_one_passed_is_used() -> None:
+    used = set(re.findall(r"\bO_(\w+)\b", "".join(SOURCES.values()))) - {"registers", "sock_common_", "*"}
+    used |= {f"sock_common_{name}" for name in re.findall(r"SKC\((skc_\w+)\)", SOURCES["sockets.h"])}
+    passed = {f"{struct}_{member.replace('.', '_')}" for struct, member in OFFSETS}
+    assert used == passed
+
+
+def test_each_system_call_has_one_row_in_its_table() -> None:
+    for table in ("SYSCALLS", "COMPAT_SYSCALLS", "SOCKETCALLS"):
+        body = re.search(rf"#define {table}\(CALL\)(.*?)\n(?!\t)", SOURCES["syscalls.h"], re.DOTALL)
+        assert body, table
+        numbers = re.findall(r"CALL\((\d+), \w+,", body[1])
+        assert len(numbers) > 10
+        assert len(numbers) == len(set(numbers)), table
+
+
+def test_text_contains_each_file_once_and_no_include_of_ours_is_left() -> None:
+    text = program_text()
+    assert not re.search(r'^#include "', text, re.MULTILINE)
+    for name in SOURCES:
+        assert len(re.findall(rf'^#line 1 "bpf/{name}"$', text, re.MULTILINE)) == 1
+
+
+def test_compiler_messages_point_at_the_line_of_the_file_that_was_written(tmp_path: Path) -> None:
+    (tmp_path / "program.c").write_text('first\n#include "a.h"\nthird\n')
+    (tmp_path / "a.h").write_text("inside\n")
+    assert program_text(tmp_path).splitlines() == [
+        '#line 1 "bpf/program.c"', "first", '#line 1 "bpf/a.h"', "inside", '#line 3 "bpf/program.c"', "third",
+    ]  # fmt: skip
+
+
+def test_every_source_opens_with_its_law() -> None:
+    for name, text in SOURCES.items():
+        assert text.startswith("/* "), name
+
+
+class EveryMember:
+    """A kernel where every member is 8 bytes into its struct."""
+
+    def offset(self, struct: str, member: str) -> int:
+        return 8
+
+    def field(self, struct: str, member: str) -> tuple[int, int, int]:
+        class Found:
+            size = 2
+
+        return Found()  # type: ignore[return-value]
+
+
+def flags(filters: Filters = Filters(), limits: Limits = Limits()) -> list[str]:  # noqa: B008
+    return compiler_flags(EveryMember(), filters, limits, lengths=True)  # type: ignore[arg-type]
+
+
+def test_filters_and_limits_become_constants() -> None:
+    chosen = Filters(pids=frozenset({7}), ports=frozenset({80}), cgroup=Cgroup(99, 2), follow_forks=False)
+    made = flags(chosen, Limits(snaplen=64, turn_limit=4096))
+    assert {"-DFILTER_PIDS=1", "-DFILTER_PORTS=1", "-DFILTER_UID=0", "-DFOLLOW_FORKS=0"} <= set(made)
+    assert {"-DFILTER_CGROUP_ID=99ULL", "-DFILTER_CGROUP_LEVEL=2", "-DSNAPLEN=64", "-DTURN_LIMIT=4096"} <= set(made)
+
+
+def test_no_constant_is_passed_twice() -> None:
+    names = [flag.split("=")[0] for flag in flags()]
+    assert len(names) == len(set(names))
+
+
+def test_folder_that_is_no_cgroup_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadFilter, match="no cgroup v2"):
+        Cgroup.at("made/up", tmp_path)
+
+
+def test_cgroup_has_the_inode_of_its_folder_and_its_depth(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/cgroup.procs").touch()
+    assert Cgroup.at("/a/b", tmp_path) == Cgroup((tmp_path / "a/b").stat().st_ino, 2)
+
+
+def test_process_without_capabilities_is_told_to_use_sudo(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("CapEff:\t0000000000000000\n")
+    with pytest.raises(NotRoot, match="sudo"):
+        program.check_privileges(tmp_path / "status")
+
+
+def test_lockdown_is_an_error_in_confidentiality_mode_alone(tmp_path: Path) -> None:
+    (tmp_path / "lockdown").write_text("none [integrity] confidentiality\n")
+    program.check_lockdown(tmp_path / "lockdown")
+    (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
+    with pytest.raises(Lockdown, match="lockdown=integrity"):
+        program.check_lockdown(tmp_path / "lockdown")
+
+
+def test_verifier_reason_is_its_sentence_and_not_its_listing() -> None:
+    log = [
+        "; bytes = (u32)length - 2",
+        "1774: (85) call bpf_probe_read_kernel#113",
+        "R2 min value is negative, either use unsigned or 'var &= const'",
+        "processed 1173 insns (limit 1000000) max_states_per_insn 1",
+        "",
+    ]
+    assert program.verifier_reason(log).startswith("R2 min value is negative")
+
+
+def test_compile_error_is_the_first_error_with_file_and_line() -> None:
+    log = ["In file included from x", "bpf/emit.h:12:3: error: use of undeclared identifier 'y'", "1 error generated."]
+    assert program.compile_error(log) == "bpf/emit.h:12:3: error: use of undeclared identifier 'y'"
+
+
+def test_member_that_the_kernel_lacks_is_the_host_s_error() -> None:
+    class Nothing(EveryMember):
+        def offset(self, struct: str, member: str) -> int:
+            raise NoBtf("the running kernel's struct file has no f_inode")
+
+    with pytest.raises(NoBtf, match="f_inode"):
+        compiler_flags(Nothing(), Filters(), Limits(), lengths=True)  # type: ignore[arg-type]
