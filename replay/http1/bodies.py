@@ -77,6 +77,10 @@ class BodyBuilder:
         codings = content_codings + transfer_codings
         if not codings:
             return Body(self.size, self._captured, data, sha256, None, encoding, None, tuple(self._gaps)), ""
-        decoded, error = decode(data, codings) if not self._gaps else (None, "bytes are missing")
+        if self._gaps:
+            decoded, error = decode(data[: self._gaps[0][0]], codings)
+            error = error and "bytes are missing"
+        else:
+            decoded, error = decode(data, codings)
         size = None if decoded is None else len(decoded)
         return Body(self.size, self._captured, data, sha256, decoded, encoding, size, tuple(self._gaps)), error

@@ -13,6 +13,7 @@ from typing import Final
 
 from replay.exchange import Headers, Problem
 from replay.http1.bodies import BodyBuilder
+from replay.http1.body_readers import Outcome
 from replay.http1.heads import parse_trailers
 from replay.http1.limits import MAX_CHUNK_LINE_BYTES, MAX_HEAD_BYTES, MAX_LENGTH
 from replay.stream import Flow
@@ -35,10 +36,22 @@ class Chunk(Enum):
 class ChunkedReader:
     """Reads one chunked body that begins `offset` bytes into its message."""
 
-    __slots__ = ("_body", "_buffer", "_bytes_read", "_offset", "_remaining", "_side", "problems", "state", "trailers")
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_bytes_read",
+        "_given_back",
+        "_offset",
+        "_remaining",
+        "_side",
+        "problems",
+        "state",
+        "trailers",
+    )
 
     def __init__(self, body: BodyBuilder, side: Flow, offset: int) -> None:
         self.state = Chunk.SIZE
+        self._given_back = b""
         self.trailers: Headers = ()
         self.problems: list[Problem] = []
         self._body = body
@@ -49,11 +62,27 @@ class ChunkedReader:
         self._buffer = bytearray()  # a line that is not whole yet
 
     @property
-    def only_last_line_end_missing(self) -> bool:
-        """Whether all chunks were read and no trailer has begun."""
-        return self.state is Chunk.TRAILERS and bytes(self._buffer) in (b"", b"\r")
+    def outcome(self) -> Outcome:
+        """Whether the body goes on."""
+        return _OUTCOMES.get(self.state, Outcome.READING)
 
-    def feed(self, data: bytes, at: int) -> int:
+    @property
+    def untouched(self) -> bool:
+        """See `BodyReader`."""
+        return not self._bytes_read and not self._buffer
+
+    def give_back(self) -> bytes:
+        """The start line that stood where a trailer may stand, as far as earlier calls took it."""
+        return self._given_back
+
+    def end(self, *, orderly: bool) -> bool:
+        """Whole if all chunks were read and no trailer had begun: then only the last line end is missing."""
+        if self.state is not Chunk.TRAILERS or bytes(self._buffer) not in (b"", b"\r"):
+            return False
+        self._problem("missing-last-crlf")
+        return True
+
+    def read(self, data: bytes, at: int) -> int:
         """Read `data` from `at`; the index of the first byte that is not part of the coding."""
         length = len(data)
         while at < length:
@@ -63,9 +92,9 @@ class ChunkedReader:
             at = step(self, data, at)
         return at
 
-    def miss(self, length: int) -> int:
-        """`length` bytes are missing here; how many of them are accounted for. The rest, if any, is lost framing."""
-        if self.state is not Chunk.DATA:
+    def miss(self, length: int | None) -> int:
+        """A gap in a chunk's data is skipped exactly, with the line end after it; in the framing it loses the end."""
+        if self.state is not Chunk.DATA or length is None:
             self.state = Chunk.LOST
             return 0
         skipped = min(length, self._remaining)
@@ -135,21 +164,24 @@ class ChunkedReader:
 
     def _trailers(self, data: bytes, at: int) -> int:
         """The trailer section, line by line up to the empty one; a start line in its place ends the message too."""
-        line_start = self._buffer.rfind(b"\n") + 1
         stop = data.find(b"\n", at) + 1
+        before = len(self._buffer)
         self._buffer += data[at : stop or len(data)]
         if len(self._buffer) > MAX_HEAD_BYTES:
             self._problem("head-too-large")
             return self._lose(stop or len(data))
+        if not stop:
+            return len(data)
+        line_start = self._buffer.rfind(b"\n", 0, -1) + 1
         line = bytes(self._buffer[line_start:])
         if line in (b"\r\n", b"\n"):
             self._finish(bytes(self._buffer))
-        elif not line_start and stop and _LOOKS_LIKE_START.match(line) and stop - at == len(line):
+        elif not line_start and _LOOKS_LIKE_START.match(line):
             self._problem("missing-last-crlf")
-            self._buffer.clear()
+            self._given_back = bytes(self._buffer[:before])
             self.state = Chunk.DONE
             return at
-        return stop or len(data)
+        return stop
 
     def _finish(self, section: bytes) -> None:
         if len(section) > 2 or section == b"\n":
@@ -189,3 +221,4 @@ _STEPS: Final[dict[Chunk, Callable[[ChunkedReader, bytes, int], int]]] = {
     Chunk.DATA_END: ChunkedReader._data_end,
     Chunk.TRAILERS: ChunkedReader._trailers,
 }
+_OUTCOMES: Final[dict[Chunk, Outcome]] = {Chunk.DONE: Outcome.DONE, Chunk.LOST: Outcome.LOST}

@@ -1,7 +1,7 @@
 """Content and transfer codings undone (RFC 9110 §8.4.1, RFC 9112 §7.2): bytes in, bytes or a reason out.
 
 A peer's wrong label is never an exception. Output is bounded in every layer, before it is made. Every layer is a
-function (data, limit) -> (bytes, whether the limit cut it); the table CODINGS names them.
+function (data, limit) -> (bytes, remark); the table CODINGS names them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from backports import zstd
 
 from replay.http1.limits import MAX_CODINGS, MAX_DECODED_BYTES
 
-Decoder = Callable[[bytes, int], tuple[bytes, bool]]
+Decoder = Callable[[bytes, int], tuple[bytes, str]]
+
+_TOO_EARLY: Final = "it ends too early"
 
 # How much a brotli decoder may be fed before its output is looked at: bounds one step's memory.
 _BROTLI_STEP: Final = 64 * 1024
@@ -41,14 +43,13 @@ def decode(data: bytes, codings: tuple[str, ...], limit: int = MAX_DECODED_BYTES
         try:
             data, cut = decoder(data, limit)
         except CodingError as error:
-            return None, f"not {coding}: {error}"
-        if cut:
-            remark = f"decoded output cut at {limit} bytes"
+            return None, remark or f"not {coding}: {error}"
+        remark = remark or (cut and f"{coding}: {cut}")
     return data, remark
 
 
 def _zlib(window_bits: int) -> Decoder:
-    def decoder(data: bytes, limit: int) -> tuple[bytes, bool]:
+    def decoder(data: bytes, limit: int) -> tuple[bytes, str]:
         parts: list[bytes] = []
         room = limit
         while data:
@@ -62,15 +63,17 @@ def _zlib(window_bits: int) -> Decoder:
             parts.append(part)
             room -= len(part)
             if not inflate.eof:
-                if room > 0:
-                    raise CodingError("it ends too early")
-                return b"".join(parts), True
+                return b"".join(parts), _TOO_EARLY if room > 0 else _cut(limit)
             data = inflate.unused_data
             if window_bits != _GZIP:
                 break
-        return b"".join(parts), False
+        return b"".join(parts), ""
 
     return decoder
+
+
+def _cut(limit: int) -> str:
+    return f"output cut at {limit} bytes"
 
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -79,7 +82,7 @@ _zlib_format: Final = _zlib(zlib.MAX_WBITS)
 _raw_deflate: Final = _zlib(-zlib.MAX_WBITS)
 
 
-def _deflate(data: bytes, limit: int) -> tuple[bytes, bool]:
+def _deflate(data: bytes, limit: int) -> tuple[bytes, str]:
     """RFC 9110 §8.4.1.2: the zlib format; its note: some send deflate data without the zlib wrapper."""
     try:
         return _zlib_format(data, limit)
@@ -90,7 +93,7 @@ def _deflate(data: bytes, limit: int) -> tuple[bytes, bool]:
             raise error from None
 
 
-def _brotli(data: bytes, limit: int) -> tuple[bytes, bool]:
+def _brotli(data: bytes, limit: int) -> tuple[bytes, str]:
     decompressor = brotli.Decompressor()
     parts: list[bytes] = []
     room = limit
@@ -102,7 +105,7 @@ def _brotli(data: bytes, limit: int) -> tuple[bytes, bool]:
                 parts.append(part)
                 room -= len(part)
                 if room <= 0:
-                    return b"".join(parts)[:limit], True
+                    return b"".join(parts)[:limit], _cut(limit)
                 if decompressor.can_accept_more_data() or decompressor.is_finished():
                     break
                 piece = b""
@@ -110,12 +113,10 @@ def _brotli(data: bytes, limit: int) -> tuple[bytes, bool]:
                 break
     except brotli.error as error:
         raise CodingError(str(error)) from None
-    if not decompressor.is_finished():
-        raise CodingError("it ends too early")
-    return b"".join(parts), False
+    return b"".join(parts), "" if decompressor.is_finished() else _TOO_EARLY
 
 
-def _zstd(data: bytes, limit: int) -> tuple[bytes, bool]:
+def _zstd(data: bytes, limit: int) -> tuple[bytes, str]:
     parts: list[bytes] = []
     room = limit
     while data:
@@ -127,11 +128,9 @@ def _zstd(data: bytes, limit: int) -> tuple[bytes, bool]:
         parts.append(part)
         room -= len(part)
         if not decompressor.eof:
-            if room > 0:
-                raise CodingError("it ends too early")
-            return b"".join(parts)[:limit], True
+            return b"".join(parts)[:limit], _TOO_EARLY if room > 0 else _cut(limit)
         data = decompressor.unused_data
-    return b"".join(parts), False
+    return b"".join(parts), ""
 
 
 CODINGS: Final[dict[str, Decoder]] = {

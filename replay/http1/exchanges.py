@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replay.exchange import Completeness, Connection, Exchange, Problem, ProcessFacts, Request, Response
+from replay.http1.limits import MAX_PROBLEMS
 from replay.http1.message import Message
 from replay.http1.pairing import Slot
 
@@ -71,7 +72,10 @@ def _gap(message: Message | None) -> bool:
 
 def _problems(slot: Slot) -> tuple[Problem, ...]:
     problems = list(slot.request.problems) if slot.request else []
-    problems += slot.losses
+    problems += slot.problems
     if slot.response:
         problems += slot.response.problems
+    if len(problems) > MAX_PROBLEMS:
+        rest = len(problems) - MAX_PROBLEMS + 1
+        problems[MAX_PROBLEMS - 1 :] = [Problem("more-problems", problems[-1].side, detail=f"{rest} more")]
     return tuple(problems)

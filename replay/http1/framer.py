@@ -9,24 +9,23 @@ line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol
-
-from msgspec import Struct
+from typing import Final, NamedTuple
 
 from replay.http1.bodies import BodyBuilder
-from replay.http1.chunked import Chunk, ChunkedReader
-from replay.http1.framing import Framing, Kind
-from replay.http1.grammar import GRAMMARS
-from replay.http1.heads import RequestHead, ResponseHead
-from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES, MAX_START_LINE_BYTES
-from replay.http1.message import Message
-from replay.http1.resync import HINT_BYTES
+from replay.http1.body_readers import BodyReader, CloseReader, LengthReader, Outcome
+from replay.http1.chunked import ChunkedReader
+from replay.http1.framing import Kind
+from replay.http1.grammar import GRAMMARS, Head
+from replay.http1.head_reader import Gathered, HeadReader
+from replay.http1.limits import MAX_BODY_KEPT, MAX_HELD_BYTES
+from replay.http1.message import Loss, Message
+from replay.http1.resync import Hunt, begins_with_known_method
+from replay.http1.sink import Sink
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 
 _EMPTY_LINES: Final = re.compile(rb"[\r\n]+")
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
 
 
 class State(Enum):
@@ -34,47 +33,12 @@ class State(Enum):
 
     START = auto()  # between messages
     HEAD = auto()  # in a start line or in header fields
-    LENGTH = auto()  # in a body of known length
-    CHUNKED = auto()
-    CLOSE = auto()  # in a body that the end of the direction ends
-    LOST = auto()  # the framing is not known; looking for the next start line
-    HELD = auto()  # the other direction must first say what the bytes are (after CONNECT, after Expect)
+    BODY = auto()  # in a body; its reader knows where
+    EXPECTED = auto()  # where a body was announced that may never come (Expect: 100-continue)
+    LOST = auto()  # the framing is not known: looking for the next start line
+    HELD = auto()  # the other direction must first say what the bytes are (after CONNECT)
     HANDED = auto()  # the bytes belong to another protocol
     ENDED = auto()
-
-
-class Loss(Struct, frozen=True):
-    """Bytes of no message that has been begun."""
-
-    code: str
-    position: int
-    length: int | None
-    reason: str = ""
-    detail: str = ""
-
-
-class Sink(Protocol):
-    """Who is told of the messages of one direction."""
-
-    def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
-        """A start line begins. `losses` came before it; with `doubt` the framing was lost since the last message,
-        with `skipped` at least one whole start line went by unseen."""
-
-    def framing(self, message: Message) -> Framing:
-        """Which body follows its head."""
-
-    def ended(self, message: Message) -> None:
-        """Nothing more of it will come."""
-
-    def dropped(self, message: Message) -> None:
-        """It was no message after all."""
-
-    def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
-        """Whether the other direction makes a start line believable after a loss (`in_message`: the loss is in an
-        unfinished message; `at_edge`: it is the first byte of a read or write)."""
-
-    def foreign(self, first: bytes) -> bool:
-        """The direction does not begin with HTTP/1. Whether it is to be given up."""
 
 
 class Framer:
@@ -83,170 +47,156 @@ class Framer:
     def __init__(
         self, flow: Flow, sink: Sink, *, keep: int = MAX_BODY_KEPT, joined: bool = False, sender_traced: bool = False
     ) -> None:
-        self.flow: Flow = flow
-        self._grammar = GRAMMARS[flow]
-        self._sender_traced = sender_traced
         self.state = State.LOST if joined else State.START
-        self.message: Message | None = None
+        self.message: Message | None = None  # that is being read
         self.position = 0  # of the next byte
-        self.losses: list[Loss] = []
+        self.losses: list[Loss] = []  # since the last message
+        self._flow: Flow = flow
         self._sink = sink
         self._keep = keep
-        self._fresh = True  # no message and no loss yet
-        self._data = b""
+        self._sender_traced = sender_traced
+        self._grammar = GRAMMARS[flow]
+        self._head = HeadReader(self._grammar)
+        self._hunt = Hunt(self._grammar.start_line)
+        self._body: BodyReader | None = None
+        self._data = b""  # what is being read, and where it stands
         self._base = 0
         self._time = 0
-        self._buffer = bytearray()  # HEAD: the head so far; LOST: what may still be the beginning of a start line
-        self._scanned = 0
-        self._line_read = False
-        self._remaining = 0
-        self._chunks: ChunkedReader | None = None
-        self._edge = 0  # LOST: where the last read or write began
-        self._doubt = joined
-        self._skipped = False
+        self._edge = False  # `_data` begins where a read or write began
+        self._fresh = not joined  # neither a message nor a loss yet
+        self._unframed = "joined-midstream" if joined else "unframed"
+        self._doubt = joined  # the framing was lost since the last message
+        self._skipped = False  # and a whole start line with it
         self._held: list[StreamEvent] = []
         self._held_bytes = 0
+        self._hand_over_next = False
 
     def feed(self, event: StreamEvent) -> None:
         """Take the next event of the direction."""
-        if isinstance(event, Bytes):
-            self._expect_position(event)
-            self._take(event.data, event.position, event.time)
+        if type(event) is Bytes:
+            if event.position > self.position:  # positions join up; where they do not, that is a gap like any other
+                hole = event.position - self.position
+                TRANSITIONS[self.state].miss(self, Gap(self.position, event.time, hole, "unknown"))
+            if self.message is not None:
+                self.message.carried(event.position, event.time)
+            self._read(event.data, event.position, event.time, edge=True)
             self.position = event.position + len(event.data)
-        elif isinstance(event, Gap):
+        elif type(event) is Gap:
             if event.length != 0:
                 TRANSITIONS[self.state].miss(self, event)
                 self.position = event.position + (event.length or 0)
-        else:
+        elif type(event) is Eof:
             TRANSITIONS[self.state].end(self, event)
 
-    def _expect_position(self, event: Bytes) -> None:
-        """Positions join up; where they do not, the hole is a gap like any other."""
-        if event.position > self.position:
-            unnamed = Gap(self.position, event.time, event.position - self.position, "unknown")
-            TRANSITIONS[self.state].miss(self, unnamed)
+    def _read(self, data: bytes, position: int, time: int, *, edge: bool) -> None:
+        self._data, self._base, self._time, self._edge = data, position, time, edge
+        self._run(0)
 
-    def _take(self, data: bytes, position: int, time: int) -> None:
-        if self.message is not None:
-            self.message.carried(position, time)
-        self._data, self._base, self._time = data, position, time
-        at = 0
+    def _run(self, at: int) -> None:
         while at < len(self._data):
             at = TRANSITIONS[self.state].read(self, at)
         self._data = b""
+
+    def _reread(self, seen: bytes, position: int) -> int:
+        """Go on with `seen`, which ends where `_data` ends, as if it came now."""
+        self._data, self._base, self._edge = seen, position, False
+        return 0
 
     # START
 
     def _read_start(self, at: int) -> int:
         data = self._data
         if data[at] in b"\r\n":
-            stop = self._skip_empty_lines(at)
-            if stop == len(data):
-                return stop
-            at = stop
-        self._begin(self._base + at)
+            return self._skip_empty_lines(at)
+        position = self._base + at
+        self.message = message = Message(self._flow, position, self._time)
+        self._sink.began(message, self.losses, doubt=self._doubt, skipped=self._skipped)
+        if self.losses:
+            self.losses = []
+        self._doubt = self._skipped = False
         stop = data.find(b"\r\n\r\n", at) + 4
         if stop > 3:
-            raw = data[at:stop] if at or stop < len(data) else data
+            raw = data[at:stop]
             if raw.find(b"\n\r\n") + 3 == len(raw) and b"\n\n" not in raw:
-                return self._read_whole_head(raw, at)
+                head = self._grammar.parse(raw)
+                if head is not None and head.version:
+                    return self._after_head(head, raw, stop)
         self.state = State.HEAD
-        self._buffer.clear()
-        self._scanned = 0
-        self._line_read = False
         return at
 
     def _skip_empty_lines(self, at: int) -> int:
         """§2.2: a server should ignore at least one empty line before a request line; both sides are read so."""
         match = _EMPTY_LINES.match(self._data, at)
-        stop = match.end() if match else at
-        if not self.losses or self.losses[-1].code != "empty-lines":
-            self.losses.append(Loss("empty-lines", self._base + at, stop - at))
-        else:
-            before = self.losses.pop()
-            self.losses.append(Loss("empty-lines", before.position, (before.length or 0) + stop - at))
+        stop = match.end() if match else at + 1
+        self._lose_bytes("empty-lines", self._base + at, stop - at)
         return stop
-
-    def _begin(self, position: int) -> None:
-        self.message = message = Message(self.flow, position, self._time)
-        self._sink.began(message, self.losses, doubt=self._doubt, skipped=self._skipped)
-        if self.losses:
-            self.losses = []
-        self._doubt = self._skipped = False
 
     def _miss_start(self, gap: Gap) -> None:
         """A gap between messages: at least one start line lies in it."""
-        self._state_gap(gap)
+        self._fresh = False
+        self.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
         self._skipped = True
         self._lose()
+        self._sink.skipped(self.losses)
 
     # HEAD
 
-    def _read_whole_head(self, raw: bytes, at: int) -> int:
-        head = self._grammar.parse(raw)
-        if head is None:
-            return self._not_a_start(raw, at)
-        return self._after_head(head, raw, at + len(raw))
-
     def _read_head(self, at: int) -> int:
-        """Gather the head until its empty line. From here on `_data` is all of the head that was seen."""
-        self._base += at - len(self._buffer)
-        self._buffer += self._data[at:]
-        match = _HEAD_END.search(self._buffer, max(self._scanned - 2, 0))
-        self._scanned = len(self._buffer)
-        if not self._line_read and (refused := self._read_first_line()) is not None:
-            return refused
-        if match is None and len(self._buffer) > MAX_HEAD_BYTES:
-            return self._refuse_head("head-too-large")
-        if match is None:
-            self._data = b""
-            return 0
-        self._data = bytes(self._buffer)
-        self._buffer.clear()
-        return self._read_whole_head(self._data[: match.end()], 0)
+        gathered_before = len(self._head.buffer)
+        verdict = self._head.feed(self._data[at:] if at else self._data)
+        if verdict is Gathered.MORE:
+            return len(self._data)
+        position = self._base + at - gathered_before  # of the head, as far as no hole is in it
+        if verdict is Gathered.WHOLE:
+            return self._finish_head(at - gathered_before)
+        if verdict is Gathered.NOT_A_START:
+            return self._not_a_start(self._head.take(), position)
+        if verdict is Gathered.LOST:
+            hole = self._head.after_hole
+            self._keep_partial_head()
+            after = self._head.take()[hole:]
+            self._lose()
+            return self._reread(after, self._base + len(self._data) - len(after))
+        return self._refuse_head()
 
-    def _read_first_line(self) -> int | None:
-        """Look at the start line as soon as it can be judged; the index to go on from if it is none."""
-        stop = self._buffer.find(b"\n") + 1
-        if not stop:
-            if not self._grammar.may_start(self._buffer):
-                return self._give_back_head()
-            return self._refuse_head("start-line-too-long") if len(self._buffer) > MAX_START_LINE_BYTES else None
-        self._line_read = True
-        if self._grammar.parse(bytes(self._buffer[:stop])) is None:
-            return self._give_back_head()
-        return None
+    def _finish_head(self, began_at: int) -> int:
+        """The head is whole. `began_at`: where it began, as an index into `_data` (negative if before it)."""
+        reader = self._head
+        head, size = reader.head, reader.size
+        assert head is not None
+        gathered = reader.take()
+        stop = began_at + size
+        if stop < 0:  # it turned out to end in an earlier read
+            self._reread(gathered[size:], self._base + stop)
+            stop = 0
+        return self._after_head(head, gathered[:size], stop)
 
-    def _give_back_head(self) -> int:
-        self._data = bytes(self._buffer)
-        self._buffer.clear()
-        return self._not_a_start(self._data, 0)
-
-    def _refuse_head(self, code: str) -> int:
-        """A head that is too large is not kept, and where it ends is not looked for."""
-        message = self.message
-        assert message is not None
-        message.problem(code, message.position, len(self._buffer))
-        self._keep_partial_head(bytes(self._buffer))
-        self._buffer.clear()
-        self._data = b""
+    def _refuse_head(self) -> int:
+        """A head that is too large is not kept whole, and where it ends is not looked for."""
+        message = self._message()
+        message.problem("head-too-large", message.position, len(self._head.buffer))
+        message.gap = True
+        self._keep_partial_head()
+        self._head.clear()
         self._lose()
-        return 0
+        return len(self._data)
 
-    def _keep_partial_head(self, raw: bytes) -> None:
+    def _keep_partial_head(self) -> None:
         """What a head that was cut still tells: the start line, and the fields whose lines are whole."""
-        message = self.message
-        assert message is not None
-        whole = raw[: raw.rfind(b"\n") + 1]
-        message.head = self._grammar.parse(whole) if whole else self._grammar.parse_cut_line(raw)
-        message.raw_head = raw
-        message.declared = self._grammar.declare(message.head) if message.head else message.declared
-        message.problems.extend(message.head.problems if message.head else ())
+        message = self._message()
+        message.raw_head = bytes(self._head.buffer)
+        message.head = head = self._head.partial()
+        if head is not None:
+            message.declared = self._grammar.declare(head)
+            message.problems.extend(head.problems)
+            self._sink.framing(message)
 
-    def _not_a_start(self, seen: bytes, at: int) -> int:
-        """The bytes from `at` are no start line: another protocol, or garbage between messages."""
-        message = self.message
-        assert message is not None
+    def _not_a_start(self, seen: bytes, position: int) -> int:
+        """`seen` is no start line: another protocol, or garbage between messages, or a body without a head."""
+        message = self._message()
+        if (head := self._sink.headless(message)) is not None:
+            self._reread(seen, position)
+            return self._after_head(head, b"", 0)
         self.message = None
         self._sink.dropped(message)
         if self._fresh and self._sink.foreign(seen):
@@ -254,249 +204,235 @@ class Framer:
             return len(self._data)
         self._fresh = False
         self._lose()
-        return at
+        return self._reread(seen, position)
 
     def _miss_head(self, gap: Gap) -> None:
-        self._keep_partial_head(bytes(self._buffer))
-        self._buffer.clear()
         self._state_gap(gap)
-        self._lose()
+        if gap.length is None or not self._head.miss():
+            self._keep_partial_head()
+            self._head.clear()
+            self._lose()
 
     def _end_head(self, eof: Eof) -> None:
-        self._keep_partial_head(bytes(self._buffer))
-        self._buffer.clear()
+        if self.settle_simple():
+            TRANSITIONS[self.state].end(self, eof)
+            return
+        self._keep_partial_head()
+        self._head.clear()
         self._truncate(eof)
 
-    def _after_head(self, head: RequestHead | ResponseHead, raw: bytes, at: int) -> int:
-        message = self.message
-        assert message is not None
+    def settle_simple(self) -> bool:
+        """The other direction shows that no header field follows a request line without a version."""
+        if self.state is not State.HEAD or self._head.settle_simple() is not Gathered.WHOLE:
+            return False
+        self._reread(bytes(self._head.buffer), self._message().position)
+        self._run(self._finish_head(0))
+        return True
+
+    # BODY
+
+    def _after_head(self, head: Head, raw: bytes, at: int) -> int:
+        """Begin the body that §6.3 says, at index `at`."""
+        message = self._message()
         self._fresh = False
         message.head = head
         message.raw_head = raw
-        message.declared = self._grammar.declare(head)
-        message.problems.extend(head.problems)
-        message.problems.extend(message.declared.problems)
-        self._enter(message, self._sink.framing(message), self._base + at)
-        return at
-
-    def _enter(self, message: Message, framing: Framing, position: int) -> None:
-        """Begin the body that `framing` says."""
+        declared = message.declared = self._grammar.declare(head)
+        if head.problems or declared.problems:
+            message.problems += (*head.problems, *declared.problems)
+        framing = self._sink.framing(message)
         kind = framing.kind
         if kind is Kind.NONE or kind is Kind.TUNNEL:
-            self._end_message(position)
-            return
-        message.body = BodyBuilder(self._keep)
+            self._end_message(self._base + at)
+            return at
+        message.body = body = BodyBuilder(self._keep)
         if kind is Kind.LENGTH:
-            self._remaining = framing.length
-            self.state = State.LENGTH
+            self._body = LengthReader(body, framing.length)
         elif kind is Kind.CHUNKED:
-            self._chunks = ChunkedReader(message.body, self.flow, position - message.position)
-            self.state = State.CHUNKED
+            self._body = ChunkedReader(body, self._flow, self._base + at - message.position)
         elif kind is Kind.CLOSE:
-            self.state = State.CLOSE
+            self._body = CloseReader(body)
         else:
             self._lose()
+            return at
+        self.state = State.BODY
+        return at
 
-    def _end_message(self, position: int) -> None:
-        message = self.message
-        assert message is not None
-        message.end_position = position
-        message.ended = True
-        self.message = None
-        self.state = State.START
-        self._sink.ended(message)
-
-    # LENGTH
-
-    def _read_length(self, at: int) -> int:
-        assert self.message is not None
-        assert self.message.body is not None
-        stop = min(len(self._data), at + self._remaining)
-        self.message.body.add(self._data, at, stop)
-        self._remaining -= stop - at
-        if not self._remaining:
-            self._end_message(self._base + stop)
+    def _read_body(self, at: int) -> int:
+        body = self._body
+        assert body is not None
+        stop = body.read(self._data, at)
+        if body.outcome is Outcome.DONE:
+            back = body.give_back()
+            self._leave_body()
+            position = self._base + stop - len(back)
+            self._end_message(position)
+            if back:
+                return self._reread(back + self._data[stop:], position)
+        elif body.outcome is Outcome.LOST:
+            self._leave_body()
+            self._lose()
         return stop
 
-    def _miss_length(self, gap: Gap) -> None:
-        """A sized gap is skipped exactly; what it leaves over lies between messages."""
-        assert self.message is not None
-        assert self.message.body is not None
-        if gap.length is None:
+    def _miss_body(self, gap: Gap) -> None:
+        """A sized gap is skipped exactly where it can be; what it leaves over lies between messages."""
+        body = self._body
+        assert body is not None
+        inside = body.miss(gap.length)
+        if body.outcome is not Outcome.DONE:
             self._state_gap(gap)
-            self._lose()
+            if body.outcome is Outcome.LOST:
+                self._leave_body()
+                self._lose()
             return
-        inside = min(gap.length, self._remaining)
         self._state_gap(Gap(gap.position, gap.time, inside, gap.reason, gap.detail))
-        self.message.body.miss(inside)
-        self._remaining -= inside
-        if not self._remaining:
-            self._end_message(gap.position + inside)
-            self._miss_rest(gap, inside)
-
-    def _miss_rest(self, gap: Gap, inside: int) -> None:
+        self._leave_body()
+        self._end_message(gap.position + inside)
         if gap.length is not None and gap.length > inside:
             rest = Gap(gap.position + inside, gap.time, gap.length - inside, gap.reason, gap.detail)
             TRANSITIONS[self.state].miss(self, rest)
 
-    # CHUNKED
-
-    def _read_chunked(self, at: int) -> int:
-        assert self._chunks is not None
-        stop = self._chunks.feed(self._data, at)
-        if self._chunks.state is Chunk.DONE:
-            self._leave_chunks()
-            self._end_message(self._base + stop)
-        elif self._chunks.state is Chunk.LOST:
-            self._leave_chunks()
-            self._lose()
-        return stop
-
-    def _leave_chunks(self) -> None:
-        assert self.message is not None
-        assert self._chunks is not None
-        self.message.trailers = self._chunks.trailers
-        self.message.problems.extend(self._chunks.problems)
-        self._chunks = None
-
-    def _miss_chunked(self, gap: Gap) -> None:
-        assert self._chunks is not None
-        self._state_gap(gap)
-        if gap.length is None:
-            self._leave_chunks()
-            self._lose()
-            return
-        self._chunks.miss(gap.length)
-        if self._chunks.state is Chunk.LOST:
-            self._leave_chunks()
-            self._lose()
-
-    def _end_chunked(self, eof: Eof) -> None:
-        assert self._chunks is not None
-        assert self.message is not None
-        whole = self._chunks.only_last_line_end_missing
-        self._leave_chunks()
+    def _end_body(self, eof: Eof) -> None:
+        body = self._body
+        assert body is not None
+        whole = body.end(orderly=self._orderly(eof))
+        self._leave_body()
         if whole:
-            self.message.problem("missing-last-crlf", eof.position)
             self._end_message(eof.position)
             self.state = State.ENDED
         else:
             self._truncate(eof)
 
-    # CLOSE
+    def _leave_body(self) -> None:
+        message = self._message()
+        body = self._body
+        assert body is not None
+        message.trailers = body.trailers
+        if body.problems:
+            message.problems.extend(body.problems)
+        self._body = None
 
-    def _read_close(self, at: int) -> int:
-        assert self.message is not None
-        assert self.message.body is not None
-        self.message.body.add(self._data, at, len(self._data))
-        return len(self._data)
+    def _end_message(self, position: int) -> None:
+        message = self._message()
+        message.end_position = position
+        message.ended = True
+        self.message = None
+        self.state = State.HANDED if self._hand_over_next else State.START
+        self._sink.ended(message)
 
-    def _miss_close(self, gap: Gap) -> None:
-        assert self.message is not None
-        assert self.message.body is not None
-        self._state_gap(gap)
-        self.message.body.miss(gap.length or 0)
+    # EXPECTED
 
-    def _end_close(self, eof: Eof) -> None:
-        """§6.3 step 8: the body ends with the direction, if that ended in order."""
-        if self._orderly(eof):
-            self._end_message(eof.position)
-            self.state = State.ENDED
+    def expect(self) -> None:
+        """The final status came before the announced body: what comes next may be the next request already."""
+        if self.state is State.BODY and self._body is not None and self._body.untouched:
+            self.state = State.EXPECTED
+
+    def _read_expected(self, at: int) -> int:
+        """RFC 9110 §10.1.1: a client that gets a final status may leave the body out."""
+        before = len(self._head.buffer)
+        self._head.buffer += self._data[at:]
+        verdict = begins_with_known_method(self._head.buffer) and self._grammar.start_line.judge(self._head.buffer, 0)
+        if verdict is None:
+            return len(self._data)
+        position = self._base + at - before
+        self._reread(self._head.take(), position)
+        if verdict:
+            self._withhold_body(position)
         else:
-            self._truncate(eof)
+            self.state = State.BODY
+        return 0
+
+    def _withhold_body(self, position: int) -> None:
+        self._leave_body()
+        message = self._message()
+        message.body = None
+        message.problem("body-withheld", position)
+        self._end_message(position)
+
+    def _miss_expected(self, gap: Gap) -> None:
+        self._body_after_all()
+        TRANSITIONS[self.state].miss(self, gap)
+
+    def _end_expected(self, eof: Eof) -> None:
+        if self._head.buffer:
+            self._body_after_all()
+            TRANSITIONS[self.state].end(self, eof)
+            return
+        self._withhold_body(eof.position)
+        self.state = State.ENDED
+
+    def _body_after_all(self) -> None:
+        seen = self._head.take()
+        self.state = State.BODY
+        self._read(seen, self.position - len(seen), self._time, edge=False)
 
     # LOST
 
     def _lose(self) -> None:
         self._doubt = True
-        self._fresh = False
-        self._buffer.clear()
-        self._scanned = 0
         self.state = State.LOST
 
     def _read_lost(self, at: int) -> int:
         """Look for the next believable start line; what lies before it is counted, not kept."""
-        if not at:
-            self._edge = self._base
-        self._base += at - len(self._buffer)
-        self._buffer += self._data[at:]
-        found, passed = self._hunt()
-        if passed:
-            self._unframed(self._base, passed)
-            del self._buffer[:passed]
-            self._base += passed
+        before = self._hunt.position
+        data = self._data[at:] if at else self._data
+        if not self._hunt.buffer:
+            before = self._base + at
+        found, passed = self._hunt.feed(data, self._base + at, self._believe, edge=self._edge and not at)
+        self._lose_bytes(self._unframed, before, passed)
         if not found:
-            self._data = b""
-            return 0
-        self._data = bytes(self._buffer)
-        self._buffer.clear()
-        self._close_lost_message(self._base)
+            return len(self._data)
+        self._reread(self._hunt.take(), before + passed)
+        self._close_lost_message(before + passed)
         self.state = State.START
         return 0
 
-    def _hunt(self) -> tuple[bool, int]:
-        """Whether a start line was found, and how many bytes of the buffer come before it or can be no part of one."""
-        buffer = self._buffer
-        for at in self._candidates():
-            verdict = self._grammar.start_line.judge(buffer, at)
-            if verdict is None:
-                return False, at  # not whole yet
-            if verdict and self._believable(self._base + at):
-                return True, at
-        return False, max(len(buffer) - HINT_BYTES, 0)
+    def _believe(self, position: int, at_edge: bool) -> bool:
+        return self._sink.supports_start(in_message=self.message is not None, at_edge=at_edge)
 
-    def _candidates(self) -> Iterator[int]:
-        """Where a start line may begin: at the edge of a read or write anything may, elsewhere what looks like one."""
-        edge = self._edge - self._base
-        if 0 <= edge < len(self._buffer):
-            yield edge
-        for match in self._grammar.start_line.hint.finditer(self._buffer, max(edge, 0) if edge >= 0 else 0):
-            yield match.start()
-
-    def _believable(self, position: int) -> bool:
-        return self._sink.supports_start(in_message=self.message is not None, at_edge=position == self._edge)
-
-    def _unframed(self, position: int, length: int) -> None:
+    def _lose_bytes(self, code: str, position: int, length: int) -> None:
         """Bytes that were seen and belong to no known part of a message."""
-        problems = self.losses
-        if (
-            problems
-            and problems[-1].code == "unframed"
-            and problems[-1].position + (problems[-1].length or 0) == position
-        ):
-            problems[-1] = Loss("unframed", problems[-1].position, (problems[-1].length or 0) + length)
+        if not length:
+            return
+        last = self.losses[-1] if self.losses else None
+        if last and last.code == code and last.length is not None and last.position + last.length == position:
+            self.losses[-1] = Loss(code, last.position, last.length + length)
         else:
-            problems.append(Loss("unframed", position, length))
+            self.losses.append(Loss(code, position, length))
 
     def _close_lost_message(self, position: int) -> None:
         """End the damaged message, if there is one, where the next begins; the bytes passed over are its own."""
+        self._unframed = "unframed"
         message = self.message
         if message is None:
             return
-        for loss in self.losses:
-            message.problem(loss.code, loss.position, loss.length, loss.reason, loss.detail)
+        message.gap = True
+        message.state_losses(self.losses)
         self.losses = []
         self._end_message(position)
 
     def _miss_lost(self, gap: Gap) -> None:
-        if self._buffer:
-            self._unframed(self._base, len(self._buffer))
-            self._buffer.clear()
-        self._state_gap(gap)
+        self._flush_hunt()
+        if self.message is not None:
+            self._state_gap(gap)
+        else:
+            self.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
+            self._skipped = True
+            self._sink.skipped(self.losses)
+
+    def _flush_hunt(self) -> None:
+        rest = self._hunt.take()
+        self._lose_bytes(self._unframed, self._hunt.position, len(rest))
 
     def _end_lost(self, eof: Eof) -> None:
-        if self._buffer:
-            self._unframed(self._base, len(self._buffer))
-            self._buffer.clear()
-        if self.message is not None:
-            self.message.truncated = self.message.truncated or _truncation(eof)
+        self._flush_hunt()
         self._close_lost_message(eof.position)
         self.state = State.ENDED
 
-    # HELD
+    # HELD and HANDED
 
     def hold(self) -> None:
-        """Keep what comes until `release`, because the other direction says what it is."""
+        """Keep what comes until `release` or `hand_over`, because the other direction says what it is."""
         self.state = State.HELD
 
     def release(self) -> None:
@@ -506,18 +442,26 @@ class Framer:
         for event in held:
             self.feed(event)
 
+    def abandon(self) -> None:
+        """Nobody will say what the held bytes are."""
+        if self._held_bytes:
+            self.losses.append(Loss("undecided-tunnel", self._held[0].position, self._held_bytes))
+        self._held, self._held_bytes = [], 0
+        self.state = State.ENDED
+
     def hand_over(self) -> None:
-        """What comes belongs to another protocol."""
-        self.state = State.HANDED
-        self._held = []
-        self._buffer.clear()
+        """What comes after the message that is being read, if any, belongs to another protocol."""
+        self._held, self._held_bytes = [], 0
+        if self.message is not None and self.state in (State.BODY, State.EXPECTED):
+            self._hand_over_next = True
+        else:
+            self.state = State.HANDED
 
     def _read_held(self, at: int) -> int:
         self._held.append(Bytes(self._base + at, self._time, self._data[at:]))
         self._held_bytes += len(self._data) - at
         if self._held_bytes > MAX_HELD_BYTES:
-            self.losses.append(Loss("held-too-long", self._held[0].position, self._held_bytes))
-            self._held = []
+            self.abandon()
             self._lose()
         return len(self._data)
 
@@ -526,19 +470,20 @@ class Framer:
 
     # everywhere
 
+    def _message(self) -> Message:
+        assert self.message is not None
+        return self.message
+
     def _state_gap(self, gap: Gap) -> None:
-        """Say what is missing, on the message it is missing from or on the next."""
-        self._fresh = False
-        if self.message is not None:
-            self.message.gap = True
-            self.message.problem("gap", gap.position, gap.length, gap.reason, gap.detail)
-        else:
-            self.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
+        """Say what is missing from the present message."""
+        message = self._message()
+        message.gap = True
+        message.problem("gap", gap.position, gap.length, gap.reason, gap.detail)
 
     def _truncate(self, eof: Eof) -> None:
-        message = self.message
-        assert message is not None
-        message.truncated = _truncation(eof)
+        """§8: what was seen of an incomplete message is kept."""
+        message = self._message()
+        message.truncated = "truncated-by-end" if eof.how == "end-of-capture" else "truncated-by-close"
         message.problem("truncated", eof.position, detail=eof.how)
         self._end_message(eof.position)
         self.state = State.ENDED
@@ -554,7 +499,7 @@ class Framer:
         return len(self._data)
 
     def _ignore(self, event: Gap | Eof) -> None:
-        """Nothing is known of bytes after the end."""
+        """Nothing of it is HTTP/1's."""
 
 
 class Row(NamedTuple):
@@ -568,15 +513,10 @@ class Row(NamedTuple):
 TRANSITIONS: Final[dict[State, Row]] = {
     State.START: Row(Framer._read_start, Framer._miss_start, Framer._finish),
     State.HEAD: Row(Framer._read_head, Framer._miss_head, Framer._end_head),
-    State.LENGTH: Row(Framer._read_length, Framer._miss_length, Framer._truncate),
-    State.CHUNKED: Row(Framer._read_chunked, Framer._miss_chunked, Framer._end_chunked),
-    State.CLOSE: Row(Framer._read_close, Framer._miss_close, Framer._end_close),
+    State.BODY: Row(Framer._read_body, Framer._miss_body, Framer._end_body),
+    State.EXPECTED: Row(Framer._read_expected, Framer._miss_expected, Framer._end_expected),
     State.LOST: Row(Framer._read_lost, Framer._miss_lost, Framer._end_lost),
     State.HELD: Row(Framer._read_held, Framer._hold_event, Framer._hold_event),
     State.HANDED: Row(Framer._pass_over, Framer._ignore, Framer._finish),
     State.ENDED: Row(Framer._pass_over, Framer._ignore, Framer._ignore),
 }
-
-
-def _truncation(eof: Eof) -> str:
-    return "truncated-by-end" if eof.how == "end-of-capture" else "truncated-by-close"

@@ -73,7 +73,7 @@ def request_framing(declared: Declared) -> Framing:
 
 def response_framing(status: int, method: str, declared: Declared) -> Framing:
     """§6.3 for a response to `method` ("" where the request is not known)."""
-    if method == "HEAD" or status < 200 or status in (204, 304):
+    if method == "HEAD" or 100 <= status < 200 or status in (204, 304):
         return NO_BODY  # step 1
     if method == "CONNECT" and status < 300:
         return TUNNEL  # step 2

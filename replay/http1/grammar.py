@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from replay.http1.framing import Declared, declare_request, declare_response
 from replay.http1.heads import (
     METHODS,
@@ -13,6 +15,7 @@ from replay.http1.heads import (
     ResponseHead,
     parse_request_head,
     parse_response_head,
+    parse_trailers,
     read_status_line,
 )
 from replay.http1.resync import REQUEST_LINE, STATUS_LINE, StartLine
@@ -30,10 +33,11 @@ _CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.
 
 class Grammar(NamedTuple):
     """One direction's start lines. `parse_cut_line` reads what is left of a line whose end was not seen; `may_start`
-    says whether bytes without a line end can still become a start line."""
+    says whether bytes without a line end can still become a start line; `with_fields` adds lines from after a hole."""
 
     parse: Callable[[bytes], Head | None]
     parse_cut_line: Callable[[bytes], Head | None]
+    with_fields: Callable[[Head, bytes], Head]
     may_start: Callable[[bytes | bytearray], bool]
     declare: Callable[[Head], Declared]
     start_line: StartLine
@@ -54,6 +58,12 @@ def _cut_response(raw: bytes) -> Head | None:
     return ResponseHead(status, reason, version, ())
 
 
+def _with_fields(head: Head, lines: bytes) -> Head:
+    side: Flow = "request" if isinstance(head, RequestHead) else "response"
+    fields, problems = parse_trailers(lines, side, 0)
+    return replace(head, headers=fields, problems=(*head.problems, *problems))
+
+
 def _may_be_request(raw: bytes | bytearray) -> bool:
     return _MAY_BE_REQUEST.fullmatch(raw[:_LOOKED_AT]) is not None
 
@@ -67,6 +77,6 @@ def _declare(head: Head) -> Declared:
 
 
 GRAMMARS: Final[dict[Flow, Grammar]] = {
-    "request": Grammar(parse_request_head, _cut_request, _may_be_request, _declare, REQUEST_LINE),
-    "response": Grammar(parse_response_head, _cut_response, _may_be_response, _declare, STATUS_LINE),
+    "request": Grammar(parse_request_head, _cut_request, _with_fields, _may_be_request, _declare, REQUEST_LINE),
+    "response": Grammar(parse_response_head, _cut_response, _with_fields, _may_be_response, _declare, STATUS_LINE),
 }

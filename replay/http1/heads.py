@@ -39,6 +39,7 @@ _LOOSE_STATUS: Final = re.compile(
 )
 _LINES: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _OWS: Final = " \t"
+_BLANKS: Final = re.compile(r"[ \t\v\f\r]+")
 _BLANK: Final = " \t\v\f\r"
 
 
@@ -134,16 +135,14 @@ def _loose_response(text: str) -> ResponseHead | None:
 def read_request_line(line: str, problems: list[Problem]) -> tuple[str, str, str] | None:
     """Split a request line (§3) without its line end into method, target and version ("" where it has none)."""
     stripped = line.strip(_BLANK)
-    method, _, rest = stripped.replace("\t", " ").partition(" ")
+    method = _BLANKS.split(stripped, 1)[0]
     rest = stripped[len(method) :].lstrip(_BLANK)
     if not _IS_TOKEN.fullmatch(method) or not rest:
         return None
     target, version = _split_version(rest)
     if not version and (method not in METHODS or not _is_target(target)):
         return None  # a line of SMTP, FTP or memcached
-    if version and not version.upper().startswith("HTTP/"):
-        return None
-    if not target:
+    if not target or (method, version) == ("PRI", "HTTP/2.0"):
         return None
     if f"{method} {target} {version}".rstrip(" ") != line:
         problems.append(Problem("odd-whitespace", "request", 0, detail=_detail(line)))

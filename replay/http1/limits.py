@@ -10,6 +10,9 @@ MAX_HEAD_BYTES: Final = 256 * 1024
 # RFC 9112 §3 recommends at least 8,000 octets for a request line; eight times that is tolerated.
 MAX_START_LINE_BYTES: Final = 64 * 1024
 
+# A start line sought in unframed bytes: what RFC 9112 §3 recommends and a bit, because each new byte looks at it again.
+MAX_SOUGHT_LINE_BYTES: Final = 8 * 1024 + 256
+
 # A chunk-size line with its extensions; llhttp and hyper stop at 16 KiB as well.
 MAX_CHUNK_LINE_BYTES: Final = 16 * 1024
 
@@ -39,6 +42,9 @@ MAX_HELD_BYTES: Final = 1024 * 1024
 # stay under a few MiB.
 HEADS_REMEMBERED: Final = 2048
 MAX_REMEMBERED_HEAD_BYTES: Final = 2048
+
+# Problems named on one exchange; a head of 256 KiB could hold 80,000.
+MAX_PROBLEMS: Final = 64
 
 # Text taken from the wire into a problem's detail.
 MAX_DETAIL: Final = 120

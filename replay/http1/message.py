@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from msgspec import Struct
+
 from replay.exchange import Body, Headers, Informational, Problem, Request, Response
 from replay.http1.bodies import EMPTY_BODY, BodyBuilder
 from replay.http1.framing import NOTHING_DECLARED, Declared
 from replay.http1.heads import RequestHead, ResponseHead
 from replay.stream import Flow
+
+
+class Loss(Struct, frozen=True):
+    """Bytes that belong to no message that was begun: not seen ("gap") or not read ("unframed", "empty-lines", …)."""
+
+    code: str
+    position: int
+    length: int | None
+    reason: str = ""
+    detail: str = ""
 
 
 class Message:
@@ -63,6 +77,11 @@ class Message:
         """Name a deviation or a loss at `position` of its direction."""
         offset = None if position is None else position - self.position
         self.problems.append(Problem(code, self.flow, offset, length, reason, detail))
+
+    def state_losses(self, losses: Iterable[Loss]) -> None:
+        """State losses before or inside it."""
+        for loss in losses:
+            self.problem(loss.code, loss.position, loss.length, loss.reason, loss.detail)
 
     @property
     def weight(self) -> int:

@@ -1,8 +1,10 @@
 """Which response answers which request (RFC 9112 §9.3.2: in the order of the requests). Knows no bytes.
 
-Without loss a response belongs to the oldest request that waits. After a loss of response start lines it belongs to a
-later one, and causality bounds which: no later than the last request that began before the response did. A response
-that begins while no request waits belongs to none.
+Without loss, a response belongs to the oldest request that waits; one that begins while none waits belongs to none.
+After response start lines were lost it belongs to some request that waits, between two bounds: at least as many are
+passed over as start lines were surely lost, and no response answers a request that began after it did. Where the
+bounds differ, a client that waits for each answer before it asks again (nearly all) decides for the upper one; after a
+client that was seen to pipeline, the responses are held until later ones narrow the bounds or the connection ends.
 """
 
 from __future__ import annotations
@@ -10,28 +12,43 @@ from __future__ import annotations
 from collections import deque
 
 from replay.exchange import Informational, Problem
-from replay.http1.framer import Loss
-from replay.http1.message import Message
+from replay.http1.limits import MAX_WAITING, MAX_WAITING_BYTES
+from replay.http1.message import Loss, Message
+from replay.stream import Flow
 
 
 class Slot:
     """One exchange while it is being read."""
 
-    __slots__ = ("closed", "informational", "losses", "lost", "method", "request", "response")
+    __slots__ = (
+        "closed",
+        "informational",
+        "lost",
+        "method",
+        "phantom",
+        "problems",
+        "request",
+        "response",
+        "settled",
+        "weight",
+    )
 
-    def __init__(self, request: Message | None) -> None:
+    def __init__(self, request: Message | None = None) -> None:
         self.request = request
         self.method = ""  # of the request, once known
         self.response: Message | None = None
         self.informational: list[Informational] = []
+        self.problems: list[Problem] = []  # that no message of it can state
         self.lost = False  # its response lies in a gap
         self.closed = ""  # how the response direction ended without one
-        self.losses: list[Problem] = []
+        self.phantom: list[Loss] | None = None  # a request that lies in these losses
+        self.settled = True  # False: a late gap may still explain why its request was not seen
+        self.weight = 0
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come of it."""
-        if self.request is not None and not self.request.ended:
+        if not self.settled or (self.request is not None and not self.request.ended):
             return False
         if self.response is not None:
             return self.response.ended
@@ -44,11 +61,20 @@ class Pairing:
     def __init__(self) -> None:
         self.order: deque[Slot] = deque()
         self.waiting: deque[Slot] = deque()
-        self.pipelined = False  # a response once began while more than one request waited
+        self._pipelined = False  # more than one request was once seen to wait without a loss
         self._closed = ""
+        self._orphans: list[Slot] = []  # not settled
+        self._held: list[tuple[Slot, int]] = []  # responses in doubt, and the last request that each may answer
+        self._least = 0  # how many requests are surely passed over by the first of them
+        self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
+        self._weight = 0
+
+    # requests
 
     def request_began(self, message: Message) -> Slot:
         """A further request waits for its response."""
+        if self.waiting and self.waiting[-1].request is not None:
+            self._pipelined |= self.waiting[-1].request.last_byte_time == message.first_byte_time
         slot = Slot(message)
         slot.closed = self._closed
         self.order.append(slot)
@@ -56,59 +82,200 @@ class Pairing:
             self.waiting.append(slot)
         return slot
 
+    def request_ended(self, slot: Slot) -> None:
+        """Bound what waits: the oldest is handed out without its response."""
+        assert slot.request is not None
+        slot.weight = slot.request.weight
+        self._weight += slot.weight
+        while len(self.waiting) > MAX_WAITING or (self._weight > MAX_WAITING_BYTES and len(self.waiting) > 1):
+            self._release(self.waiting.popleft())
+
+    def _release(self, slot: Slot) -> None:
+        self._settle_held()
+        slot.closed = "too-many-waiting"
+        slot.problems.append(Problem("too-many-waiting", "request"))
+        self._weight -= slot.weight
+        slot.weight = 0
+        if self._released and self._released[-1][0] == slot.method:
+            self._released[-1][1] = int(self._released[-1][1]) + 1
+        else:
+            self._released.append([slot.method, 1])
+
+    def requests_skipped(self, losses: list[Loss]) -> None:
+        """A request, or more, lies in `losses`. A response without a request that is not settled explains it;
+        otherwise one that has not come may."""
+        if self._orphans:
+            self._explain(self._orphans[0], losses)
+        elif not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
+            slot = Slot()
+            slot.phantom = losses
+            self.waiting.append(slot)
+
+    def _explain(self, slot: Slot, losses: list[Loss]) -> None:
+        """The request of `slot` lies in `losses`."""
+        slot.problems += _as_problems(losses, "request")
+        slot.problems.append(Problem("request-lost", "request"))
+        slot.lost = True
+        losses.clear()
+
+    def settle_orphans(self) -> None:
+        """The request direction went on: responses without a request have none."""
+        for slot in self._orphans:
+            slot.settled = True
+        self._orphans.clear()
+
     def remove(self, slot: Slot) -> None:
         """It was no exchange."""
         self.order.remove(slot)
         if slot in self.waiting:
             self.waiting.remove(slot)
 
+    def remove_after(self, slot: Slot) -> None:
+        """What was taken for later requests belongs to another protocol."""
+        while self.order and self.order[-1] is not slot:
+            self.order.pop()
+        self.waiting.clear()
+
+    # responses
+
     def response_began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
         """The exchange that a response belongs to; the losses before it are stated where they belong."""
-        passed: list[Slot] = []
-        if doubt and len(self.waiting) > 1:
-            passed = self._pass_over(1 if skipped else 0)
-        elif len(self.waiting) > 1:
-            self.pipelined = True
+        if self._released:
+            return self._answer_released(message, losses)
+        if doubt:
+            self._settle_held()
+            self._least = min(1 if skipped else 0, max(len(self.waiting) - 1, 0))
+        if self._held or (doubt and self._least < len(self.waiting) - 1):
+            return self._doubtful(message, losses)
+        passed = [self._pass_over() for _ in range(self._least)]
+        self._least = 0
         self._state(losses, passed, message)
-        if self.waiting:
-            slot = self.waiting.popleft()
-        else:
-            slot = Slot(None)
-            self.order.append(slot)
+        slot = self._next_waiting(certain=not doubt)
         slot.response = message
         return slot
 
-    def _pass_over(self, at_least: int) -> list[Slot]:
-        """The requests whose responses were lost: all but the last where the client is not known to pipeline."""
-        count = at_least if self.pipelined else len(self.waiting) - 1
-        passed = [self.waiting.popleft() for _ in range(count)]
-        for slot in passed:
-            slot.lost = True
-        return passed
+    def _next_waiting(self, *, certain: bool) -> Slot:
+        while len(self.waiting) > 1 and self.waiting[0].phantom is not None and not self._pipelined:
+            self.waiting.popleft()  # it would have been answered before the next was asked
+        if len(self.waiting) > 1 and certain:
+            self._pipelined = True
+        if not self.waiting:
+            slot = Slot()
+            slot.settled = False
+            self._orphans.append(slot)
+            self.order.append(slot)
+            return slot
+        slot = self.waiting.popleft()
+        if slot.phantom is not None:
+            self._explain(slot, slot.phantom)
+            self.order.append(slot)
+        return slot
+
+    def _pass_over(self) -> Slot:
+        slot = self.waiting.popleft()
+        slot.lost = True
+        return slot
+
+    def _doubtful(self, message: Message, losses: list[Loss]) -> Slot:
+        """More than one request may be the one that is answered."""
+        if not self._pipelined:
+            passed = [self._pass_over() for _ in range(len(self.waiting) - 1)]
+            self._least = 0
+            self._state(losses, passed, message)
+            slot = self._next_waiting(certain=False)
+            slot.response = message
+            return slot
+        slot = Slot()
+        slot.response = message
+        slot.method = self._common_method()
+        self._held.append((slot, len(self.waiting) - 1))
+        message.state_losses(losses)
+        if self._most() <= self._least:
+            self._settle_held()
+        return slot
+
+    def _common_method(self) -> str:
+        """HEAD only if every candidate is one."""
+        methods = {slot.method for slot in self.waiting if slot.phantom is None}
+        return methods.pop() if len(methods) == 1 else ""
+
+    def _most(self) -> int:
+        """How many requests the first held response may pass over at most."""
+        return max(min(last - index for index, (_, last) in enumerate(self._held)), 0)
+
+    def _settle_held(self) -> None:
+        """Give the held responses to the latest requests that they can belong to."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        last = [last for _, last in held]
+        most = max(min(end - index for index, end in enumerate(last)), self._least, 0)
+        for _ in range(min(most, len(self.waiting))):
+            self._pass_over().problems.append(Problem("response-lost", "response"))
+        self._least = 0
+        for found, _ in held:
+            slot = self._next_waiting(certain=False)
+            slot.response, slot.informational = found.response, found.informational
+            slot.problems += found.problems
+            if found.response is not None:
+                found.response.problem("paired-by-inference")
+
+    def _answer_released(self, message: Message, losses: list[Loss]) -> Slot:
+        """The request was handed out already, because too many waited."""
+        released = self._released[0]
+        slot = Slot()
+        slot.method = str(released[0])
+        released[1] = int(released[1]) - 1
+        if not released[1]:
+            self._released.popleft()
+        slot.response = message
+        message.state_losses(losses)
+        slot.problems.append(Problem("request-listed-before", "response"))
+        self.order.appendleft(slot)
+        return slot
 
     def _state(self, losses: list[Loss], passed: list[Slot], message: Message) -> None:
+        """State losses on the first exchange whose response lies in them, or on the message that they precede."""
         if not passed:
-            for loss in losses:
-                message.problem(loss.code, loss.position, loss.length, loss.reason, loss.detail)
+            message.state_losses(losses)
             return
-        start = losses[0].position if losses else message.position
-        for loss in losses:
-            passed[0].losses.append(
-                Problem(loss.code, "response", loss.position - start, loss.length, loss.reason, loss.detail)
-            )
+        passed[0].problems += _as_problems(losses, "response")
         for slot in passed:
-            slot.losses.append(Problem("response-lost", "response"))
+            slot.problems.append(Problem("response-lost", "response"))
 
-    def response_closed(self, how: str) -> None:
-        """The response direction ended: who waits gets no response."""
+    def wait_again(self, slot: Slot) -> None:
+        """Its response has not begun after all, or only with interim ones."""
+        slot.response = None
+        if slot.request is not None:
+            self.waiting.appendleft(slot)
+        else:
+            self.order.remove(slot)
+            self._orphans = [orphan for orphan in self._orphans if orphan is not slot]
+
+    def response_closed(self, how: str, losses: list[Loss]) -> None:
+        """The response direction ended: who waits gets no response; the first of them may have lost it."""
+        self._settle_held()
         self._closed = how
-        for slot in self.waiting:
+        waiting, self.waiting = [slot for slot in self.waiting if slot.phantom is None], deque()
+        for slot in waiting:
             slot.closed = how
-        self.waiting.clear()
+        if waiting and any(loss.code == "gap" for loss in losses):
+            waiting[0].lost = True
+            waiting[0].problems += _as_problems(losses, "response")
+            losses.clear()
 
     def finished(self) -> list[Slot]:
         """The exchanges that are done, up to the first that is not."""
         done: list[Slot] = []
-        while self.order and self.order[0].done:
-            done.append(self.order.popleft())
+        order = self.order
+        while order and order[0].done:
+            slot = order.popleft()
+            self._weight -= slot.weight
+            done.append(slot)
         return done
+
+
+def _as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
+    """Losses that swallowed the beginning of a message: offsets count from the first of them."""
+    start = losses[0].position if losses else 0
+    return [Problem(loss.code, side, loss.position - start, loss.length, loss.reason, loss.detail) for loss in losses]

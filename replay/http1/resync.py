@@ -8,18 +8,24 @@ the other direction supports it is the caller's question.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from replay.http1.heads import METHODS
-from replay.http1.limits import MAX_START_LINE_BYTES
+from replay.http1.limits import MAX_SOUGHT_LINE_BYTES
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _METHOD: Final = b"|".join(sorted((method.encode() for method in METHODS), reverse=True))
 _AFTER: Final = re.compile(rb"(?:" + _TOKEN + rb":[^\r\n]*)?\r?\n")
 _AFTER_CUT: Final = re.compile(rb"(?:" + _TOKEN + rb"(?::[^\r\n]*)?)?\r?")
 
+_TOKEN_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
 # How many bytes at a buffer's end may be the beginning of a hint: the longest method and a space.
 HINT_BYTES: Final = max(map(len, METHODS)) + 1
+
+
+Believe = Callable[[int, bool], bool]  # of a position and whether it is an edge
 
 
 class StartLine:
@@ -35,11 +41,11 @@ class StartLine:
         """Whether a start line stands at `at`; None while too little of it was seen."""
         line = self._whole.match(buffer, at)
         if line is None:
-            cut = len(buffer) - at <= MAX_START_LINE_BYTES and self._cut.fullmatch(buffer, at)
+            cut = len(buffer) - at <= MAX_SOUGHT_LINE_BYTES and self._cut.fullmatch(buffer, at)
             return None if cut else False
         if _AFTER.match(buffer, line.end()):
             return True
-        cut = len(buffer) - at <= 2 * MAX_START_LINE_BYTES and _AFTER_CUT.fullmatch(buffer, line.end())
+        cut = len(buffer) - at <= 2 * MAX_SOUGHT_LINE_BYTES and _AFTER_CUT.fullmatch(buffer, line.end())
         return None if cut else False
 
 
@@ -53,3 +59,65 @@ STATUS_LINE: Final = StartLine(
     rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [^\r\n]*)?\r?\n",
     rb"H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[01](?: (?:[1-5](?:[0-9](?:[0-9](?: [^\r\n]*)?\r?)?)?)?)?",
 )
+
+
+def begins_with_known_method(seen: bytes | bytearray) -> bool:
+    """Whether the bytes are, or may become, a request line of a registered method."""
+    word = bytes(seen[:HINT_BYTES]).partition(b" ")
+    return any(method.startswith(word[0]) if not word[1] else method == word[0] for method in _METHOD.split(b"|"))
+
+
+class Hunt:
+    """Looks for the next start line in what it is fed; keeps no more than what may be the beginning of one.
+
+    `edge` is where the last read or write began: there even an unknown method is a candidate.
+    """
+
+    __slots__ = ("_edge", "_start_line", "buffer", "position")
+
+    def __init__(self, start_line: StartLine) -> None:
+        self._start_line = start_line
+        self.buffer = bytearray()
+        self.position = 0  # of the buffer's first byte
+        self._edge = -1
+
+    def feed(self, data: bytes, position: int, believe: Believe, *, edge: bool) -> tuple[bool, int]:
+        """`data` was seen at `position` (`edge`: a read or write begins there). Whether the buffer now begins with a
+        start line that `believe(position, at an edge)` believes; and how many bytes were passed over."""
+        if not self.buffer:
+            self.position = position
+        if edge:
+            self._edge = position
+        self.buffer += data
+        found, passed = self._look(believe)
+        del self.buffer[:passed]
+        self.position += passed
+        return found, passed
+
+    def take(self) -> bytes:
+        """What is in the buffer; it is empty after it."""
+        taken = bytes(self.buffer)
+        self.buffer.clear()
+        return taken
+
+    def _look(self, believe: Believe) -> tuple[bool, int]:
+        for at in self._candidates():
+            verdict = self._start_line.judge(self.buffer, at)
+            if verdict is None:
+                return False, at
+            if verdict and believe(self.position + at, self.position + at == self._edge):
+                return True, at
+        return False, max(len(self.buffer) - HINT_BYTES, 0)
+
+    def _candidates(self) -> Iterator[int]:
+        """In order: what looks like a start line, and the edge, unless it stands inside a word."""
+        edge = self._edge - self.position
+        at_edge = 0 <= edge < len(self.buffer) and not (edge and self.buffer[edge - 1] in _TOKEN_BYTES)
+        for match in self._start_line.hint.finditer(self.buffer):
+            if at_edge and edge <= match.start():
+                at_edge = False
+                if edge < match.start():
+                    yield edge
+            yield match.start()
+        if at_edge:
+            yield edge

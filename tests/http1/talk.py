@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from replay.exchange import Connection, Exchange
 from replay.http1.connection import Handover, Http1Connection
-from replay.http1.framer import Loss
+from replay.http1.message import Loss
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 
 SERVER = Connection("c", "inet", "127.0.0.1:40112", "127.0.0.1:80", "server")

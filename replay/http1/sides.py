@@ -1,0 +1,209 @@
+"""The two framers' sinks: what one direction must know of the other (RFC 9112 §6.3, RFC 9110 §7.8, §9.3.6, §15.2)."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Protocol
+
+from replay.exchange import Informational
+from replay.http1.framer import Framer, State
+from replay.http1.framing import NO_BODY, UNKNOWN, Framing, request_framing, response_framing
+from replay.http1.grammar import Head
+from replay.http1.heads import RequestHead, ResponseHead
+from replay.http1.message import Loss, Message
+from replay.http1.pairing import Pairing, Slot
+
+# RFC 9110 §9.3: content in these has no defined meaning, and clients send none.
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
+
+
+Cause = Literal["upgrade", "connect", "not-http"]  # why the bytes are not HTTP/1's any more
+
+
+class Owner(Protocol):
+    """The connection that both sides belong to."""
+
+    pairing: Pairing
+    request_framer: Framer
+
+    def hand_over(self, protocol: str, cause: Cause, request_position: int, response_position: int, time: int) -> None:
+        """HTTP/1 ends at these positions."""
+
+    def foreign(self, first: bytes) -> bool:
+        """A direction does not begin with HTTP/1. Whether the connection is to be given up."""
+
+
+class RequestSide:
+    """Told of requests."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._slot: Slot | None = None  # of the latest request
+        self._closing = False
+
+    def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
+        """A request waits from its first byte on: its response may come before its end."""
+        self._slot = self._owner.pairing.request_began(message)
+        message.state_losses(losses)
+        if self._closing:
+            message.problem("after-close")
+
+    def skipped(self, losses: list[Loss]) -> None:
+        """A request lies in a gap."""
+        self._owner.pairing.requests_skipped(losses)
+
+    def framing(self, message: Message) -> Framing:
+        """§6.3 for requests; where header fields are missing, a body may have been declared in them."""
+        head, slot = message.head, self._slot
+        assert isinstance(head, RequestHead)
+        assert slot is not None
+        slot.method = head.method
+        declared = message.declared
+        self._closing |= declared.close or (head.version == "HTTP/1.0" and not declared.keep_alive)
+        if message.gap and declared.framing is None and head.method not in _WITHOUT_BODY:
+            return UNKNOWN
+        return request_framing(declared)
+
+    def ended(self, message: Message) -> None:
+        """After a CONNECT, its answer says what the next bytes are."""
+        slot = self._slot
+        assert slot is not None
+        self._owner.pairing.request_ended(slot)
+        if slot.method == "CONNECT" and slot.response is None and not slot.closed and message.head is not None:
+            self._owner.request_framer.hold()
+
+    def dropped(self, message: Message) -> None:
+        """Not a request line."""
+        if self._slot is not None:
+            self._owner.pairing.remove(self._slot)
+            self._slot = None
+
+    def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
+        """In a damaged body a request line is believed at the edge of a read, or once the response has begun."""
+        slot = self._slot
+        if at_edge or not in_message or slot is None:
+            return True
+        return slot.response is not None or slot.method in _WITHOUT_BODY
+
+    def headless(self, message: Message) -> Head | None:
+        """No request is without a line."""
+        return None
+
+    def foreign(self, first: bytes) -> bool:
+        """Ask the connection."""
+        return self._owner.foreign(first)
+
+
+class ResponseSide:
+    """Told of responses."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._slot: Slot | None = None  # whose response is being read, interim ones included
+        self._closing = False
+
+    def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
+        """A response belongs to a request from its first byte on; after an interim one, to the same."""
+        slot = self._slot
+        if slot is not None and doubt:
+            self._owner.pairing.wait_again(slot)
+            slot = None
+        self._owner.request_framer.settle_simple()
+        if slot is None:
+            slot = self._owner.pairing.response_began(message, losses, doubt=doubt, skipped=skipped)
+        else:
+            slot.response = message
+            message.state_losses(losses)
+        self._slot = slot
+        if self._closing:
+            message.problem("after-close")
+
+    def skipped(self, losses: list[Loss]) -> None:
+        """A response lies in a gap; which one is decided when the next begins."""
+
+    def framing(self, message: Message) -> Framing:
+        """§6.3 for responses; where header fields are missing, a length may have been declared in them."""
+        head, slot = message.head, self._slot
+        assert isinstance(head, ResponseHead)
+        assert slot is not None
+        if head.status == 101:
+            return NO_BODY
+        declared = message.declared
+        self._closing |= declared.close
+        if head.status >= 200 and self._awaits_body(slot):
+            self._owner.request_framer.expect()
+        framing = response_framing(head.status, slot.method, declared)
+        if message.gap and declared.framing is None and framing is not NO_BODY:
+            return UNKNOWN
+        return framing
+
+    def _awaits_body(self, slot: Slot) -> bool:
+        request = slot.request
+        return request is not None and not request.ended and request.declared.expects_continue
+
+    def ended(self, message: Message) -> None:
+        """An interim response leaves its request waiting; 101 and 2xx to CONNECT end HTTP/1."""
+        slot = self._slot
+        assert slot is not None
+        head = message.head
+        if isinstance(head, ResponseHead):
+            if 100 <= head.status < 200 and head.status != 101 and not message.truncated and not message.gap:
+                self._interim(slot, message, head)
+                return
+            if head.status == 101:
+                self._upgraded(slot, message)
+            elif slot.method == "CONNECT" and slot.request is not None:
+                self._connect_answered(slot, message, head)
+        self._slot = None
+
+    def _interim(self, slot: Slot, message: Message, head: ResponseHead) -> None:
+        """RFC 9110 §15.2: any number of 1xx responses may come before the final one."""
+        slot.informational.append(
+            Informational(
+                head.status, head.reason, head.headers, message.first_byte_time, message.position, message.end_position
+            )
+        )
+        slot.problems.extend(message.problems)
+        slot.response = None
+
+    def _upgraded(self, slot: Slot, message: Message) -> None:
+        """RFC 9110 §7.8: the new protocol begins after the 101, and in the other direction after the request."""
+        request = slot.request
+        asked = request.declared.upgrade if request else ""
+        if request and not asked:
+            message.problem("unexpected-upgrade", message.position)
+        position = request.end_position if request and request.ended else self._owner.request_framer.position
+        protocol = (message.declared.upgrade or asked).partition(",")[0].strip(" \t").lower() or "unknown"
+        self._owner.pairing.remove_after(slot)
+        self._owner.hand_over(protocol, "upgrade", position, message.end_position, message.last_byte_time)
+
+    def _connect_answered(self, slot: Slot, message: Message, head: ResponseHead) -> None:
+        """RFC 9110 §9.3.6: any 2xx makes a tunnel; with any other status HTTP goes on."""
+        assert slot.request is not None
+        if 200 <= head.status < 300:
+            time = message.last_byte_time
+            self._owner.hand_over("tunnel", "connect", slot.request.end_position, message.end_position, time)
+        elif self._owner.request_framer.state is State.HELD:
+            self._owner.request_framer.release()
+
+    def dropped(self, message: Message) -> None:
+        """Not a status line: the request waits on."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._owner.pairing.wait_again(slot)
+
+    def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
+        """A status line is believed when a request waits for it, or at the edge of a write between messages."""
+        return bool(self._owner.pairing.waiting) or (at_edge and not in_message)
+
+    def headless(self, message: Message) -> Head | None:
+        """RFC 1945 §6: the response to a request without a version is its body alone."""
+        slot = self._slot
+        request = slot.request if slot is not None else None
+        head = request.head if request is not None else None
+        if isinstance(head, RequestHead) and head.version in ("HTTP/0.9", ""):
+            return ResponseHead(0, "", "HTTP/0.9", ())
+        return None
+
+    def foreign(self, first: bytes) -> bool:
+        """Ask the connection."""
+        return self._owner.foreign(first)
