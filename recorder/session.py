@@ -45,7 +45,7 @@ STOP_SIGNALS: Final[dict[int, str]] = {
 }
 FAILURES: Final = frozenset({"disk-full", "output-error"})
 # The command is asked to end with the recording for these; a full file or disk leaves it alone.
-ENDS_COMMAND: Final = frozenset({*STOP_SIGNALS.values(), "duration"})
+ENDS_COMMAND: Final = frozenset({*STOP_SIGNALS.values(), "duration", "output-closed"})
 SIGNAL_STATUS: Final = 128
 
 
@@ -94,6 +94,11 @@ class Session:
             self._meet(wanted)
             privileges.drop(self.identity)
             return self._record(target, wake)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been recording."""
+        return time.monotonic() - self.started
 
     def _open_rings(self) -> None:
         size = self.options.ring_size
@@ -192,7 +197,7 @@ class Session:
     def _patience(self) -> float:
         ends = [LOOK_SECONDS]
         if self.options.limits.duration is not None:
-            ends.append(self.started + self.options.limits.duration - time.monotonic())
+            ends.append(self.options.limits.duration - self.seconds)
         if self._deadline is not None:
             ends.append(self._deadline - time.monotonic())
         return max(0.0, min(ends))
@@ -200,7 +205,7 @@ class Session:
     def _ended(self) -> bool:
         """Whether it is over; a command is given time to end by itself first."""
         duration = self.options.limits.duration
-        if duration is not None and time.monotonic() - self.started >= duration:
+        if duration is not None and self.seconds >= duration:
             self._reasons.append("duration")
         command = self._command
         if command is not None and command.poll():
@@ -272,7 +277,7 @@ class Session:
         return Outcome(
             reason=reason,
             status=self._status(reason),
-            seconds=time.monotonic() - self.started,
+            seconds=self.seconds,
             events=sum(row[0] for row in counters.rings["data"]),
             bytes=self.recording.written,
             segments=self.recording.segment + 1,
@@ -286,13 +291,15 @@ class Session:
         )
 
     def _status(self, reason: str) -> int:
-        if self._command is not None:
+        if self._command is not None and self._command.released:
             if reason not in ENDS_COMMAND:
                 self._command.wait()
             elif not self._command.poll():
                 return SIGNAL_STATUS + signal.SIGTERM
             return self._command.status or 0
-        return 1 if reason in FAILURES else 0
+        if reason in FAILURES:
+            return 1
+        return 0 if self._command is None else SIGNAL_STATUS + signal.SIGTERM  # the command never ran
 
     def _abandon_command(self) -> None:
         if self._command is not None:

@@ -15,10 +15,9 @@ from recorder.options import Options
 from recorder.output import STANDARD_OUTPUT
 from recorder.program import Program
 from recorder.session import Session, warn
+from recorder.status import StatusLine
 
 DEFAULT_OUTPUT: Final = "recording.cap"
-MAX_TARGETS: Final = 1024
-MAX_PORTS: Final = 64
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output == STANDARD_OUTPUT and sys.stdout.isatty():
         raise UsageError("a capture is not for the terminal", "pipe it, or name a file with -o")
     isolation.clean(os.environ)
-    session = Session(options, lambda pids: load(arguments, pids))
-    outcome = session.run()
+    status = StatusLine() if sys.stderr.isatty() and not arguments.quiet else None
+    session = Session(options, lambda pids: load(arguments, pids), status)
+    try:
+        outcome = session.run()
+    finally:
+        if status is not None:
+            status.close()
     if not arguments.quiet:
         summary.show(outcome, options.output, sys.stderr)
     return outcome.status
