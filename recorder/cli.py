@@ -19,6 +19,7 @@ from recorder.errors import RecorderError, UsageError
 # name -> (module, one line of help)
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "capture": ("recorder.commands.capture", "record processes into a file"),
+    "doctor": ("recorder.commands.doctor", "what this host can record, what is missing, what mends it"),
 }
 USAGE: Final = 2
 CANNOT_CAPTURE: Final = 4
