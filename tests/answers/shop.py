@@ -1,5 +1,6 @@
 """A small shop's recording, in as many variants as a test asks for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.build import Capture
@@ -8,6 +9,7 @@ from tests.build import Capture
 def record(path: Path, total: str = "12.5", status: str = "200 OK", port: int = 8080, pid: int = 100, **more) -> Path:
     """POST /pay and GET /cart on one connection, GET /health on another."""
     capture = Capture()
+    capture.header = replace(capture.header, recording_id=more.get("recording", "shop"))
     capture.wait(more.get("wait", 0))
     shop = capture.process(pid, comm="shop")
     server, client = f"127.0.0.1:{port}", f"127.0.0.1:{40000 + pid}"
