@@ -59,6 +59,7 @@ def recorded(
 def start(output: Path, pid: int) -> subprocess.Popen[bytes]:
     """A recorder that is attached: the output is there (ARCHITECTURE §4). CannotRecord if it ends before that."""
     command = [_program(), "capture", "--pid", str(pid), "--quiet", "--force", "--output", str(output)]
+    output.unlink(missing_ok=True)  # of an earlier block: its presence must mean that this recorder is attached
     with _messages(output).open("wb") as messages:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages)
     deadline = time.monotonic() + START_TIMEOUT
