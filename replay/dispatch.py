@@ -81,7 +81,16 @@ class Conversation:
     def feed(self, flow: Flow, event: StreamEvent) -> list[Result]:
         """Take one event; what it finished."""
         layer = self._layer
-        results: list[Result] = [] if layer is None else [*layer.feed(flow, event)]
+        results: list[Result] = [] if layer is None else layer.feed(flow, event)  # type: ignore[assignment]
+        if layer is not None and layer.handover is None and type(event) is Bytes:
+            self._last[flow] = event
+            return results
+        return self._unusual(layer, flow, event, results)
+
+    def _unusual(
+        self, layer: Layer | _Opaque | None, flow: Flow, event: StreamEvent, results: list[Result]
+    ) -> list[Result]:
+        """What is not the next bytes of a layer that goes on: the beginning, a gap, the end, a hand-over."""
         if layer is None:
             self._first.setdefault(flow, event.position)
             results += self._recognise(flow, event)

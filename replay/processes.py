@@ -38,7 +38,7 @@ class Processes:
     def feed(self, item: Item) -> None:
         """Take whatever the recording says about processes; the rest is passed over."""
         if type(item) is Event:
-            if item.kind in _KINDS:
+            if item[1] in _KINDS:  # the kind: by its place, because every event comes by
                 self.event(item)
         elif isinstance(item, Process):
             self.note(item)

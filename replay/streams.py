@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from capfile.errors import EventError
 from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, SocketFacts
@@ -31,7 +31,7 @@ TCP_CLOSE: Final = 7
 _DIRECTIONS: Final = (int(Direction.RECEIVE), int(Direction.SEND))
 _REASONS: Final = {int(reason): reason.label for reason in Reason}
 _EOF, _FILE_NAME = int(Flag.EOF), int(Flag.FILE_NAME)
-_DATA: Final = int(Kind.DATA)
+_DATA, _SEND = int(Kind.DATA), int(Direction.SEND)
 End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 
 
@@ -85,15 +85,9 @@ class SocketState:
         self.user: object = None
 
 
-class Step(NamedTuple):
-    """What the next stage gets: something happened in `direction` (RECEIVE or SEND) of a socket.
-
-    `event` is None when only the socket's facts became known or changed.
-    """
-
-    socket: SocketState
-    direction: int
-    event: StreamEvent | None
+# What the next stage gets: something happened in a direction (RECEIVE or SEND) of a socket; None instead of an event
+# when the facts of the socket became known or changed. A plain tuple, because one is made for every event.
+Step = tuple[SocketState, int, StreamEvent | None]
 
 
 class Streams:
@@ -119,6 +113,32 @@ class Streams:
         """Everything that this event makes known."""
         if type(item) is not Event:
             return self._introduce(item) if isinstance(item, Socket) else []
+        return self._next_in_order(item) or self._any(item)
+
+    def _next_in_order(self, event: Event) -> list[Step]:
+        """The usual case by itself, because it is nearly every event: the next bytes of a known socket, all captured.
+
+        Decides nothing that `_any` would decide otherwise; empty if anything is unusual.
+        """
+        # fmt: off
+        (_, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _,
+         payload) = event
+        # fmt: on
+        if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self._unsettled:
+            return []
+        socket = self._sockets.get((inode, generation))
+        if socket is None or socket.tgid != tgid:
+            return []
+        direction = socket.send if number == _SEND else socket.receive
+        if position != direction.next or direction.held or direction.ended:
+            return []
+        direction.started = True
+        direction.last_time = time
+        direction.next = position + size
+        return [(socket, direction.number, Bytes(position, time, bytes(payload)))]
+
+    def _any(self, item: Event) -> list[Step]:
+        """Any event, with everything that can be the matter."""
         unsettled = self._settle_until(item.time) if self._unsettled and self._unsettled[0][0] < item.time else []
         if item.kind == _DATA:
             socket = self._sockets.get((item.socket, item.generation)) or self._open(item)
@@ -179,7 +199,7 @@ class Streams:
         except EventError:
             self.skipped["socket facts that cannot be read"] += 1
             return []
-        return [Step(socket, Direction.NONE, None)]
+        return [(socket, Direction.NONE, None)]
 
     # -- control events
 
@@ -281,15 +301,15 @@ class Streams:
         if event.flags & _FILE_NAME:
             detail = bytes(event.payload).rstrip(b"\0").decode("utf-8", "backslashreplace")
         elif len(payload):
-            steps.append(Step(socket, direction.number, Bytes(position, time, bytes(payload))))
+            steps.append((socket, direction.number, Bytes(position, time, bytes(payload))))
             position += len(payload)
         if position < end:
             reason = _REASONS.get(event.reason, Reason.UNKNOWN.label)
-            steps.append(Step(socket, direction.number, Gap(position, time, end - position, reason, detail)))
+            steps.append((socket, direction.number, Gap(position, time, end - position, reason, detail)))
         direction.next = max(end, direction.next)
         if event.flags & _EOF and not event.size:
             direction.ended = True
-            steps.append(Step(socket, direction.number, Eof(direction.next, time, "fin")))
+            steps.append((socket, direction.number, Eof(direction.next, time, "fin")))
         return steps
 
     # -- holes
@@ -348,7 +368,7 @@ class Streams:
         reason = self._ledger.reason(direction.last_time or socket.opened_at, time)
         gap = Gap(direction.next, time, end - direction.next, reason)
         direction.next = end
-        return [Step(socket, direction.number, gap)]
+        return [(socket, direction.number, gap)]
 
     # -- ends
 
@@ -369,5 +389,5 @@ class Streams:
         counted = socket.audit[direction.number - 1] if socket.audit is not None else 0
         steps += self._hole(socket, direction, max(counted, direction.expected), time)
         direction.ended = True
-        steps.append(Step(socket, direction.number, Eof(direction.next, time, how)))
+        steps.append((socket, direction.number, Eof(direction.next, time, how)))
         return steps
