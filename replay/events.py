@@ -123,7 +123,7 @@ class _RingQueue:
     def __init__(self, key: RingKey, ledger: Ledger) -> None:
         self.key = key
         self.rank = 1 if key[1] == Ring.CONTROL else 2
-        self.number = key[0]
+        self.number = (key[0] << 64) + key[1]  # its own among all rings: a heap never has to compare what follows it
         self.ledger = ledger
         self.tally: RingTally = ledger.tally(key)
         self.chunks: deque[tuple[Chunk, EventLayout | None]] = deque()
