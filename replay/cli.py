@@ -20,6 +20,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("replay.commands.show", "the exchanges (the default command)"),
     "filter-help": ("replay.commands.filter_help", "the filter language: every field, with an example"),
     "verify": ("replay.commands.verify", "complete, or exactly what is missing"),
+    "stats": ("replay.commands.stats", "totals, rates, latencies and sizes, by endpoint, status, process, connection"),
+    "diff": ("replay.commands.diff", "two captures compared exchange by exchange, times as ratios"),
     "test": ("replay.commands.test", "captures as tests: replayed and compared with what was expected"),
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }

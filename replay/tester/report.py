@@ -84,10 +84,13 @@ def _mismatch(mismatch: Mismatch, style: Style) -> Iterator[str]:
     else:
         yield head
         for difference in mismatch.differences:
-            yield from _difference(difference, style)
+            yield from difference_lines(difference, style)
 
 
-def _difference(difference: Difference, style: Style) -> Iterator[str]:
+def difference_lines(
+    difference: Difference, style: Style, names: tuple[str, str] = ("expected", "got     ")
+) -> Iterator[str]:
+    """One difference: its path, and below it the two values after their names, or the lines of the two texts."""
     yield f"      {shortened(visible(difference.path), MAX_VALUE)}"
     if difference.lines:
         for line in difference.lines:
@@ -96,8 +99,8 @@ def _difference(difference: Difference, style: Style) -> Iterator[str]:
             yield f"        {style(code, text) if code else text}"
         return
     expected, actual = value_text(difference.expected), value_text(difference.actual)
-    yield f"        {style(_RED, f'- expected {expected}')}"
-    yield f"        {style(_GREEN, f'+ got      {actual}')}"
+    yield f"        {style(_RED, f'- {names[0]} {expected}')}"
+    yield f"        {style(_GREEN, f'+ {names[1]} {actual}')}"
 
 
 def value_text(value: Any) -> str:
