@@ -59,6 +59,15 @@ TAIL: Final[dict[int, tuple[int, int]]] = {
     TypeKind.ENUM64: (0, 12),
 }
 
+# How C spells the kinds that need a keyword before the name.
+_SPELLED: Final = {
+    TypeKind.STRUCT: "struct",
+    TypeKind.UNION: "union",
+    TypeKind.ENUM: "enum",
+    TypeKind.ENUM64: "enum",
+    TypeKind.FWD: "struct",
+}
+
 _HEADER: Final = struct.Struct("<HBBIIIII")
 _TYPE: Final = struct.Struct("<III")  # name_off, info, size or type
 _INFO: Final = struct.Struct("<II")
@@ -126,6 +135,48 @@ class Btf:
         """The type with this number."""
         name, info, reference = _TYPE.unpack_from(self._types, self._places[number])
         return Type(name, info >> 24 & 31, info & 0xFFFF, bool(info >> 31), reference)
+
+    def name(self, offset: int) -> str:
+        """The string at this offset, as `Type.name` gives it."""
+        return self._strings[offset : self._strings.index(b"\0", offset)].decode(errors="replace")
+
+    def function(self, name: str) -> list[tuple[str, int]] | None:
+        """(name, type) of each parameter of the kernel function `name`; None if BTF does not describe it."""
+        position = self._strings.find(b"\0" + name.encode() + b"\0") + 1
+        if not position:
+            return None
+        for number in range(1, len(self._places)):
+            type_ = self.type(number)
+            if type_.kind == TypeKind.FUNC and type_.name == position:
+                return list(self._parameters(type_.reference))
+        return None
+
+    def _parameters(self, prototype: int) -> Iterator[tuple[str, int]]:
+        place = self._places[prototype] + _TYPE.size
+        for index in range(self.type(prototype).entries):
+            name, type_ = _INFO.unpack_from(self._types, place + index * _INFO.size)
+            yield self.name(name), type_
+
+    def spelled(self, number: int) -> str:
+        """The type in C, as a parameter is declared: `const struct sock *`."""
+        if not number:
+            return "void"
+        type_ = self.type(number)
+        name = self.name(type_.name)
+        if type_.kind == TypeKind.PTR:
+            inner = self.spelled(type_.reference)
+            return f"{inner}*" if inner.endswith("*") else f"{inner} *"
+        if type_.kind in _SPELLED:
+            return f"{_SPELLED[TypeKind(type_.kind)]} {name or '(anonymous)'}"
+        if type_.kind in (TypeKind.CONST, TypeKind.VOLATILE, TypeKind.RESTRICT):
+            return f"{TypeKind(type_.kind).name.lower()} {self.spelled(type_.reference)}"
+        if type_.kind == TypeKind.FUNC_PROTO:
+            return "function"
+        return name or self.spelled(type_.reference)
+
+    def size(self, number: int) -> int:
+        """Bytes of a value of this type; 0 for void."""
+        return self._size(number) if number else 0
 
     def _strip(self, number: int) -> int:
         """Through typedefs and qualifiers to what they name."""

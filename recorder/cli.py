@@ -20,6 +20,7 @@ from recorder.errors import RecorderError, UsageError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "capture": ("recorder.commands.capture", "record processes into a file"),
     "doctor": ("recorder.commands.doctor", "what this host can record, what is missing, what mends it"),
+    "probes": ("recorder.commands.probes", "the kernel's hook points and their prototypes"),
 }
 USAGE: Final = 2
 CANNOT_CAPTURE: Final = 4
