@@ -47,6 +47,7 @@ _MARKS: Final[tuple[tuple[str, re.Pattern[bytes]], ...]] = tuple(
 # What may still become one of the above when more bytes come.
 _OPEN: Final = re.compile(
     rb"[\r\n]{0,4}(?:\0?\r?\n?Q?U?I?T?|[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}(?:[ \t][^\r\n\0]*)?\r?)?|\*[^\r\n\0]*\r?"
+    rb"|HTTP/[^\r\n\0]*\r?"
     rb"|[\x14-\x18]\x03?.?|\x80.?",
     re.DOTALL,
 )

@@ -193,7 +193,7 @@ class ChunkedReader:
     def _line(self, data: bytes, at: int, limit: int) -> tuple[bytes | None, int]:
         """The next whole line with its end, or None while it is not whole; and the index after what was used."""
         stop = data.find(b"\n", at) + 1
-        if stop and not self._buffer:
+        if stop and not self._buffer and stop - at <= limit:
             return data[at:stop], stop
         self._buffer += data[at : stop or len(data)]
         if len(self._buffer) > limit:

@@ -79,7 +79,7 @@ class Http1Connection:
         for flow, framer in zip(FLOWS, (self.request_framer, self.response_framer), strict=True):
             if framer.state is State.HELD:
                 framer.abandon()
-            exchanges += self.feed(flow, Eof(framer.position, time, "end-of-capture"))
+            exchanges += self.feed(flow, Eof(max(framer.position, 0), time, "end-of-capture"))
             self.unplaced += framer.losses
             framer.losses = []
         if self.handover is None and not self._ordinal and self._seen():
@@ -101,7 +101,7 @@ class Http1Connection:
         return True
 
     def _seen(self) -> bool:
-        return bool(self.request_framer.position or self.response_framer.position)
+        return any(framer.first_position < framer.position for framer in (self.request_framer, self.response_framer))
 
     def _response_ended(self, eof: Eof) -> None:
         self.pairing.response_closed(eof.how, self.response_framer.losses)

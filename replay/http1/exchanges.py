@@ -54,7 +54,7 @@ def _protocol(request: Request | None, response: Response | None) -> str:
 
 def _completeness(slot: Slot, request: Request | None, response: Response | None) -> Completeness:
     asked, answered = slot.request, slot.response
-    if slot.lost or _gap(asked) or _gap(answered):
+    if slot.lost or slot.request_lost or _gap(asked) or _gap(answered):
         return "gap"
     if asked is None:
         return "response-only"

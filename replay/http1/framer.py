@@ -49,7 +49,8 @@ class Framer:
     ) -> None:
         self.state = State.LOST if joined else State.START
         self.message: Message | None = None  # that is being read
-        self.position = 0  # of the next byte
+        self.position = -1  # of the next byte; -1 before the first event
+        self.first_position = 0
         self.losses: list[Loss] = []  # since the last message
         self._flow: Flow = flow
         self._sink = sink
@@ -72,11 +73,12 @@ class Framer:
         self._hand_over_next = False
 
     def feed(self, event: StreamEvent) -> None:
-        """Take the next event of the direction."""
+        """Take the next event of the direction. Its positions may begin anywhere (a cut file, a later segment)."""
+        if self.position < 0:
+            self.position = self.first_position = event.position
         if type(event) is Bytes:
-            if event.position > self.position:  # positions join up; where they do not, that is a gap like any other
-                hole = event.position - self.position
-                TRANSITIONS[self.state].miss(self, Gap(self.position, event.time, hole, "unknown"))
+            if event.position != self.position:  # positions join up; where they do not, that is a gap like any other
+                self._jump(event)
             if self.message is not None:
                 self.message.carried(event.position, event.time)
             self._read(event.data, event.position, event.time, edge=True)
@@ -85,8 +87,15 @@ class Framer:
             if event.length != 0:
                 TRANSITIONS[self.state].miss(self, event)
                 self.position = event.position + (event.length or 0)
+                self._hunt.miss(self.position)
         elif type(event) is Eof:
             TRANSITIONS[self.state].end(self, event)
+
+    def _jump(self, event: Bytes) -> None:
+        if event.position > self.position:
+            hole = event.position - self.position
+            TRANSITIONS[self.state].miss(self, Gap(self.position, event.time, hole, "unknown"))
+        self._hunt.miss(event.position)
 
     def _read(self, data: bytes, position: int, time: int, *, edge: bool) -> None:
         self._data, self._base, self._time, self._edge = data, position, time, edge

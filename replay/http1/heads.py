@@ -33,6 +33,7 @@ _STRICT_RESPONSE: Final = re.compile(rf"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\r\n
 _FIELD: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
 
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
+_OTHER_VERSION: Final = re.compile(r"[ \t][A-Z]+/[0-9.]+$")
 _IS_TOKEN: Final = re.compile(_TOKEN)
 _LOOSE_STATUS: Final = re.compile(
     r"(HTTP/[0-9]+\.[0-9]+)([ \t]+)([0-9]{3})(?:([ \t]+)(.*))?", re.IGNORECASE | re.DOTALL
@@ -162,7 +163,8 @@ def _split_version(rest: str) -> tuple[str, str]:
 
 
 def _is_target(target: str) -> bool:
-    return target[0] == "/" or target == "*" or "://" in target
+    """Whether a line without HTTP's version may be a request line: RTSP and SIP end theirs with another version."""
+    return (target[0] == "/" or target == "*" or "://" in target) and not _OTHER_VERSION.search(target)
 
 
 def read_status_line(line: str, problems: list[Problem]) -> tuple[str, int, str] | None:

@@ -28,6 +28,7 @@ class Slot:
         "phantom",
         "problems",
         "request",
+        "request_lost",
         "response",
         "settled",
         "weight",
@@ -40,6 +41,7 @@ class Slot:
         self.informational: list[Informational] = []
         self.problems: list[Problem] = []  # that no message of it can state
         self.lost = False  # its response lies in a gap
+        self.request_lost = False  # likewise
         self.closed = ""  # how the response direction ended without one
         self.phantom: list[Loss] | None = None  # a request that lies in these losses
         self.settled = True  # False: a late gap may still explain why its request was not seen
@@ -115,7 +117,7 @@ class Pairing:
         """The request of `slot` lies in `losses`."""
         slot.problems += _as_problems(losses, "request")
         slot.problems.append(Problem("request-lost", "request"))
-        slot.lost = True
+        slot.request_lost = True
         losses.clear()
 
     def settle_orphans(self) -> None:
@@ -182,6 +184,7 @@ class Pairing:
             passed = [self._pass_over() for _ in range(len(self.waiting) - 1)]
             self._least = 0
             self._state(losses, passed, message)
+            message.problem("paired-by-inference")
             slot = self._next_waiting(certain=False)
             slot.response = message
             return slot
@@ -236,6 +239,7 @@ class Pairing:
 
     def _state(self, losses: list[Loss], passed: list[Slot], message: Message) -> None:
         """State losses on the first exchange whose response lies in them, or on the message that they precede."""
+        passed = [slot for slot in passed if slot.phantom is None]
         if not passed:
             message.state_losses(losses)
             return
@@ -248,17 +252,19 @@ class Pairing:
         slot.response = None
         if slot.request is not None:
             self.waiting.appendleft(slot)
-        else:
+            return
+        self._held = [held for held in self._held if held[0] is not slot]
+        self._orphans = [orphan for orphan in self._orphans if orphan is not slot]
+        if slot in self.order:
             self.order.remove(slot)
-            self._orphans = [orphan for orphan in self._orphans if orphan is not slot]
 
     def response_closed(self, how: str, losses: list[Loss]) -> None:
         """The response direction ended: who waits gets no response; the first of them may have lost it."""
         self._settle_held()
         self._closed = how
         waiting, self.waiting = [slot for slot in self.waiting if slot.phantom is None], deque()
-        for slot in waiting:
-            slot.closed = how
+        for slot in self.order:
+            slot.closed = slot.closed or how
         if waiting and any(loss.code == "gap" for loss in losses):
             waiting[0].lost = True
             waiting[0].problems += _as_problems(losses, "response")

@@ -73,13 +73,14 @@ class Hunt:
     `edge` is where the last read or write began: there even an unknown method is a candidate.
     """
 
-    __slots__ = ("_edge", "_start_line", "buffer", "position")
+    __slots__ = ("_edge", "_gap_end", "_start_line", "buffer", "position")
 
     def __init__(self, start_line: StartLine) -> None:
         self._start_line = start_line
         self.buffer = bytearray()
         self.position = 0  # of the buffer's first byte
         self._edge = -1
+        self._gap_end = -1
 
     def feed(self, data: bytes, position: int, believe: Believe, *, edge: bool) -> tuple[bool, int]:
         """`data` was seen at `position` (`edge`: a read or write begins there). Whether the buffer now begins with a
@@ -93,6 +94,10 @@ class Hunt:
         del self.buffer[:passed]
         self.position += passed
         return found, passed
+
+    def miss(self, end: int) -> None:
+        """What comes next stands at `end`, behind a gap."""
+        self._gap_end = end
 
     def take(self) -> bytes:
         """What is in the buffer; it is empty after it."""
@@ -113,6 +118,7 @@ class Hunt:
         """In order: what looks like a start line, and the edge, unless it stands inside a word."""
         edge = self._edge - self.position
         at_edge = 0 <= edge < len(self.buffer) and not (edge and self.buffer[edge - 1] in _TOKEN_BYTES)
+        at_edge = at_edge and self._edge != self._gap_end  # what is left of a word after a gap is no method
         for match in self._start_line.hint.finditer(self.buffer):
             if at_edge and edge <= match.start():
                 at_edge = False

@@ -171,7 +171,7 @@ class ResponseSide:
         asked = request.declared.upgrade if request else ""
         if request and not asked:
             message.problem("unexpected-upgrade", message.position)
-        position = request.end_position if request and request.ended else self._owner.request_framer.position
+        position = request.end_position if request and request.ended else max(self._owner.request_framer.position, 0)
         protocol = (message.declared.upgrade or asked).partition(",")[0].strip(" \t").lower() or "unknown"
         self._owner.pairing.remove_after(slot)
         self._owner.hand_over(protocol, "upgrade", position, message.end_position, message.last_byte_time)
