@@ -29,21 +29,25 @@ Facts = Process | Socket | Mark
 Item = Event | Facts
 
 
+class Quiet:
+    """Among the frames of a recording that is still being written: none has come for a while."""
+
+
 class Outlook(Protocol):
     """Knows what the frames still to be read can bring."""
 
-    def after(self, frame: Frame | Damage) -> int:
+    def after(self, frame: Frame | Damage | Quiet) -> int:
         """No event in the frames after this one is earlier than the time returned (ns); FOREVER: there is none."""
         ...
 
 
-def ordered(frames: Iterable[Frame | Damage], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
+def ordered(frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
     """Every event of the recording in one order, and the facts that the recorder wrote beside them at their times."""
     merge = _Merge(ledger)
     for frame in frames:
         merge.add(frame)
         bound = outlook.after(frame)
-        ledger.all_chunks_read = bound == FOREVER
+        ledger.all_chunks_read = bound >= FOREVER
         yield from merge.release(bound)
     ledger.all_chunks_read = True
     yield from merge.release(FOREVER)
@@ -60,7 +64,7 @@ class _Merge:
         self._facts = 0
         self._layout: EventLayout | None = None
 
-    def add(self, frame: Frame | Damage) -> None:
+    def add(self, frame: Frame | Damage | Quiet) -> None:
         """Take in one frame of the file."""
         if isinstance(frame, Chunk):
             self._chunk(frame)

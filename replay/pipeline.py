@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from replay.connections import Connections, SidePolicy
 from replay.dispatch import Result
 from replay.events import ordered
+from replay.follow import Followed
 from replay.ledger import Ledger
 from replay.processes import Processes
-from replay.source import LookedAhead, Recording
+from replay.source import Recording
 from replay.streams import Streams
 
 
-def exchanges(recording: Recording, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Result]:
+def exchanges(recording: Recording | Followed, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Result]:
     """Every exchange and every opaque connection of one recording, as they end. `prefix` goes before all ids."""
-    outlook = LookedAhead(recording.frames())
+    outlook = recording.outlook()
     ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)
     streams = Streams(ledger)

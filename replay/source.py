@@ -20,14 +20,14 @@ from capfile.damage import Damage
 from capfile.errors import NotACapture
 from capfile.frames import Chunk, Counters, Frame, Header, Process
 from capfile.reader import Reader
-from replay.events import FOREVER
+from replay.events import FOREVER, Quiet
 
 SPOOL_MEMORY: Final = 64 << 20  # bytes of standard input kept in memory before they go to a temporary file
 
 
 def frames(reader: Reader) -> Iterator[Frame | Damage]:
-    """The frames of one file, and its damage where it was met."""
-    seen = 0
+    """The frames of one file from where `reader` is, and its damage where it was met."""
+    seen = len(reader.damage)
     for frame in reader:
         yield from reader.damage[seen:]
         seen = len(reader.damage)
@@ -87,6 +87,10 @@ class Recording:
         for segment in self.segments:
             yield from segment.frames()
 
+    def outlook(self) -> LookedAhead:
+        """Look through all of it."""
+        return LookedAhead(self.frames())
+
     def close(self) -> None:
         """Close its files."""
         for segment in self.segments:
@@ -105,6 +109,11 @@ def recordings(names: Sequence[str]) -> list[Recording]:
     for recording in by_id.values():
         recording.segments.sort(key=lambda segment: segment.header.segment)
     return list(by_id.values())
+
+
+def prefixes(count: int) -> list[str]:
+    """What goes before the ids of each of `count` recordings, so that ids are unique: nothing if there is one."""
+    return [f"{number}:" for number in range(1, count + 1)] if count > 1 else [""]
 
 
 def _header(reader: Reader, name: str) -> Header:
@@ -140,7 +149,7 @@ class LookedAhead:
         self._earliest = _running_minimum(times)
         self._read = 0
 
-    def after(self, frame: Frame | Damage) -> int:
+    def after(self, frame: Frame | Damage | Quiet) -> int:
         """See `replay.events.Outlook`."""
         if isinstance(frame, Chunk):
             self._read += 1

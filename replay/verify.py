@@ -19,7 +19,7 @@ from replay.addresses import addresses
 from replay.events import Item, ordered
 from replay.ledger import Ledger, RingTally
 from replay.processes import Processes
-from replay.source import LookedAhead, Recording
+from replay.source import Recording
 from replay.stream import Bytes, Eof, Gap
 from replay.streams import SocketState, Step, Streams
 
@@ -130,7 +130,7 @@ class Verification:
     def __init__(self, recording: Recording, prefix: str = "") -> None:
         self._recording = recording
         self._prefix = prefix
-        self._outlook = LookedAhead(recording.frames())
+        self._outlook = recording.outlook()
         self._ledger = Ledger(self._outlook.counters)
         self._streams = Streams(self._ledger)
         self._marks: Counter[str] = Counter()

@@ -363,7 +363,8 @@ class _Layout:
         self.times.setdefault(key, []).append(event.time)
 
     def _drain(self, now: int) -> None:
-        for (cpu, ring), records in sorted(self.pending.items()):
+        # one turn of the recorder: the control rings, then the data rings, each in the order of CPUs
+        for (cpu, ring), records in sorted(self.pending.items(), key=lambda item: (-item[0][1], item[0][0])):
             data, times = b"".join(records), self.times.pop((cpu, ring))
             self.out.append(Chunk(cpu, ring, times[0], max(now, *times), len(data), data=data))
         self.pending.clear()

@@ -6,22 +6,50 @@ Exit status: 0 shown; 1 the exchange asked for is not there; 2 usage; 3 not a ca
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from replay import filter as filters
 from replay.dispatch import Result
+from replay.errors import UsageError
+from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
+from replay.follow import Followed
+from replay.output import full
 from replay.output.formats import FORMATS
 from replay.output.opening import opened
 from replay.pipeline import exchanges
-from replay.source import recordings
+from replay.source import Recording, prefixes, recordings
+
+EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
+_DURATION: Final = re.compile(r"\+?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)")
+_UNITS: Final = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "min": 60 * 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `show`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help='capture files, or "-" for standard input')
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help='capture files, or "-" for standard input; exchange ids after them (as 12-3) show these in full',
+    )
     what = "; ".join(f"{name}: {row.help}" for name, row in FORMATS.items())
     parser.add_argument("--format", choices=list(FORMATS), default="table", help=what)
     parser.add_argument("-o", "--output", metavar="OUT", help="write there instead of standard output, mode 0600")
@@ -32,31 +60,115 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of connections recorded at both ends; auto: once, as the server saw it",
     )
+    parser.add_argument("--connection", metavar="ID", action="append", help="only this connection (may be repeated)")
+    when = 'a time ("2026-11-22T10:00:00.5Z"), or a duration since the recording began ("1.5s", "200ms", "3m")'
+    parser.add_argument("--from", metavar="TIME", dest="first", help=f"only exchanges started then or later: {when}")
+    parser.add_argument("--to", metavar="TIME", dest="last", help="only exchanges started then or earlier")
+    parser.add_argument("--evidence", metavar="ID", help="the recorded events that this exchange was made from")
+    parser.add_argument(
+        "--follow", action="store_true", help="FILE (or a pipe) is still being written: exchanges as they end"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the exchanges."""
-    wanted = filters.compile(arguments.filter) if arguments.filter else None
+    files, ids = _split(arguments.files)
+    if arguments.follow and (len(files) > 1 or arguments.evidence):
+        raise UsageError("--follow takes one FILE, and no --evidence")
     with ExitStack() as stack:
-        items = _items(arguments, stack)
-        if wanted is not None:
-            items = (item for item in items if isinstance(item, Exchange) and wanted(item))
-        row = FORMATS[arguments.format]
-        if row.target == "folder":
-            row.write(items, Path(arguments.output or "bodies"))
-        else:
-            row.write(items, stack.enter_context(opened(arguments.output, arguments.files)))
-    return 0
+        found = [Followed(files[0])] if arguments.follow else recordings(files)
+        for recording in found:
+            stack.callback(recording.close)
+        if arguments.evidence:
+            return _evidence(found, arguments.evidence, stack.enter_context(opened(arguments.output, files)))
+        wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
+        missing = set(ids)
+        items = (item for item in _items(found, arguments.side) if wanted(item))
+        _write(arguments, _ticked_off(items, missing), bool(ids), stack, files)
+    return _not_there(missing) if missing else 0
 
 
-def _items(arguments: argparse.Namespace, stack: ExitStack) -> Iterator[Result]:
-    found = recordings(arguments.files)
-    for recording in found:
-        stack.callback(recording.close)
-    # Ids are unique within one recording; with several each gets its number in front.
-    prefixes = [f"{number}:" for number in range(1, len(found) + 1)] if len(found) > 1 else [""]
-    return (
-        item
-        for recording, prefix in zip(found, prefixes, strict=True)
-        for item in exchanges(recording, arguments.side, prefix)
-    )
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Files and exchange ids: a word that looks like an id and is no file is one."""
+    ids = [word for word in words if EXCHANGE_ID.fullmatch(word) and not os.path.exists(word)]
+    files = [word for word in words if word not in ids]
+    if not files:
+        raise UsageError(f"{ids[0]} names an exchange; which FILE is it in?")
+    return files, ids
+
+
+def _write(
+    arguments: argparse.Namespace, items: Iterator[Result], in_full: bool, stack: ExitStack, files: list[str]
+) -> None:
+    row = FORMATS[arguments.format]
+    if row.target == "folder":
+        row.write(items, Path(arguments.output or arguments.format))
+        return
+    out = stack.enter_context(opened(arguments.output, files, unbuffered=arguments.follow))
+    if in_full and arguments.format == "table":
+        full.write(items, out)
+    else:
+        row.write(items, out)
+
+
+def _ticked_off(items: Iterator[Result], missing: set[str]) -> Iterator[Result]:
+    """The same items; the ids that pass are taken out of `missing`."""
+    for item in items:
+        if missing and isinstance(item, Exchange):
+            missing.discard(item.id)
+        yield item
+
+
+def _items(found: list[Recording] | list[Followed], side: str) -> Iterator[Result]:
+    for recording, prefix in zip(found, prefixes(len(found)), strict=True):
+        yield from exchanges(recording, side, prefix)  # type: ignore[arg-type]  # argparse has checked the side
+
+
+def _not_there(ids: set[str]) -> int:
+    print(f"ebpf-replay: no exchange {', '.join(sorted(ids))} in this recording", file=sys.stderr)
+    return 1
+
+
+def _evidence(found: list[Recording] | list[Followed], wanted: str, out: BinaryIO) -> int:
+    for recording, prefix in zip(found, prefixes(len(found)), strict=True):
+        assert isinstance(recording, Recording)
+        for item in exchanges(recording, "both", prefix):
+            if isinstance(item, Exchange) and item.id == wanted:
+                for event in evidence(recording, item):
+                    line = event_line(event, recording.clock_offset_ns)
+                    out.write(line.encode("utf-8", "backslashreplace") + b"\n")
+                return 0
+    return _not_there({wanted})
+
+
+# -- what is wanted
+
+
+def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callable[[Result], bool]:
+    """All conditions in one. A filter, an id or a time speaks of exchanges; connections without any are left out."""
+    tests: list[Callable[[Result], bool]] = []
+    if arguments.connection:
+        connections = set(arguments.connection)
+        tests.append(lambda item: item.connection.id in connections)
+    if ids:
+        tests.append(lambda item: isinstance(item, Exchange) and item.id in ids)
+    if arguments.first or arguments.last:
+        first = moment_ns(arguments.first, began) if arguments.first else -(1 << 64)
+        last = moment_ns(arguments.last, began) if arguments.last else 1 << 65
+        tests.append(lambda item: isinstance(item, Exchange) and first <= item.started_at <= last)
+    if arguments.filter:
+        matches = filters.compile(arguments.filter)
+        tests.append(lambda item: isinstance(item, Exchange) and matches(item))
+    return lambda item: all(test(item) for test in tests)
+
+
+def moment_ns(text: str, began: int) -> int:
+    """ns since 1970 of a time (UTC unless it says otherwise) or of a duration after `began`; UsageError."""
+    if match := _DURATION.fullmatch(text):
+        return began + int(Decimal(match[1]) * _UNITS[match[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f'{text} is neither a time ("2026-11-22T10:00:00.5Z") nor a duration ("1.5s")') from None
+    past = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((past.days * 86_400 + past.seconds) * 10**6 + past.microseconds) * 1000

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from replay.output.escaping import visible
-from replay.source import Recording, recordings
+from replay.source import Recording, prefixes, recordings
 from replay.verify import Account, Flow, Report, Verification
 
 MAX_LISTED: Final = 50  # connections written out in the text; --json lists all
@@ -29,9 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Verify each recording; 1 if any is not complete."""
     found = recordings(arguments.files)
     show = _json if arguments.json else _text
-    prefixes = [f"{number}:" for number in range(1, len(found) + 1)] if len(found) > 1 else [""]
     complete = True
-    for recording, prefix in zip(found, prefixes, strict=True):
+    for recording, prefix in zip(found, prefixes(len(found)), strict=True):
         with closing(recording):
             complete &= show(recording, prefix)
     return 0 if complete else 1

@@ -20,10 +20,24 @@ def opened(path: str | None, inputs: Iterable[str] = (), unbuffered: bool = Fals
     one of `inputs`; OSError as `open`.
     """
     if path is None or path == "-":
-        yield os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0) if unbuffered else sys.stdout.buffer
+        yield _AtOnce(sys.stdout.buffer) if unbuffered else sys.stdout.buffer  # type: ignore[misc]
         return
-    with os.fdopen(_create(path, inputs), "wb", 0 if unbuffered else -1) as file:
-        yield file
+    with os.fdopen(_create(path, inputs), "wb") as file:
+        yield _AtOnce(file) if unbuffered else file  # type: ignore[misc]
+
+
+class _AtOnce:
+    """A file of which somebody waits for every line."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.isatty, self.fileno = file.isatty, file.fileno
+
+    def write(self, data: bytes) -> int:
+        """Write and flush."""
+        written = self._file.write(data)
+        self._file.flush()
+        return written
 
 
 def _create(path: str, inputs: Iterable[str]) -> int:

@@ -172,3 +172,73 @@ def test_sizes_are_short_whatever_they_are(size: int) -> None:
 def test_sizes_and_durations_are_written_for_people() -> None:
     assert [table.size_text(n) for n in (0, 9_999, 10_000, 1_500_000)] == ["0 B", "9999 B", "10.0 kB", "1.5 MB"]
     assert [table.duration_text(n) for n in (950, 12_345_678, 4_560_000_000)] == ["1 µs", "12.3 ms", "4.56 s"]
+
+
+def test_an_exchange_is_shown_in_full_by_its_id(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main([str(capture_file), "1-2"]) == 0
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert lines[0] == "exchange 1-2: http/1.1, complete"
+    assert "connection   1, 127.0.0.1:40000 to 127.0.0.1:80 (inet), seen by the server" in lines
+    assert "process      nginx[100] /usr/bin/nginx" in lines
+    assert [line for line in lines if line.startswith(">")] == ["> GET /b HTTP/1.1", "> Host: here"]
+    assert lines[-1] == "hello"
+
+
+def test_an_exchange_that_is_not_there_is_status_1(capture_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(capture_file), "1-2", "9-9"]) == 1
+    assert capsys.readouterr().err == "ebpf-replay: no exchange 9-9 in this recording\n"
+    assert main(["show", "9-9"]) == 2
+
+
+def test_the_events_behind_an_exchange_are_its_evidence(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    capture = Capture()
+    socket = ask(ask(capture.process(100).accept(), b"/a"), b"/b")
+    socket.receive(GET % b"/c").send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").sendfile(9, "f\x1b").close()
+    path = str(capture.write(tmp_path / "a.cap"))
+    assert main([path, "--evidence", "1-2"]) == 0
+    kinds = [line.split()[1] for line in capsysbinary.readouterr().out.decode().splitlines()]
+    assert kinds == ["socket", "data", "data", "close"]
+    assert main([path, "--evidence", "1-3"]) == 0
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert lines[1].endswith(r'receive 62..93  "GET /c HTTP/1.1\r\nHost: here\r\n\r\n"')
+    assert lines[3].endswith(r'captured=0 reason=sendfile  flags=file_name  "f\x1b"')
+    assert main([path, "--evidence", "7-7"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--connection", "2"], ["2-1"]),
+        (["--from", "4us"], ["2-1"]),
+        (["--to", "4us"], ["1-1"]),
+        (["--from", "2026-09-21T14:13:21.000004Z"], ["2-1"]),
+        (["--from", "2026-09-21", "--to", "2027-01-01T00:00:00"], ["1-1", "2-1"]),
+        (["--from", "1h"], []),
+    ],
+)
+def test_exchanges_are_chosen_by_connection_and_by_time(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], options: list[str], expected: list[str]
+) -> None:
+    capture = Capture()
+    for _ in range(2):
+        ask(capture.process(100).accept()).close()
+    assert main([str(capture.write(tmp_path / "a.cap")), "--format", "jsonl", *options]) == 0
+    assert [json.loads(line)["id"] for line in capsysbinary.readouterr().out.splitlines()] == expected
+
+
+def test_a_time_that_is_none_is_the_users_mistake(capture_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(capture_file), "--from", "yesterday"]) == 2
+    assert capsys.readouterr().err.startswith("ebpf-replay: yesterday is neither")
+
+
+def test_the_same_recording_shown_in_full_escapes_what_a_stranger_sent(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    capture = Capture()
+    socket = capture.process(1).accept().receive(b"GET / HTTP/1.1\r\nX-\x1b[1m: \x1b[2J\r\n\r\n")
+    socket.send(b"HTTP/1.1 200 \x1b]0;\x07\r\nContent-Length: 4\r\n\r\n\x1b[2J").close()
+    main([str(capture.write(tmp_path / "a.cap")), "1-1"])
+    out = capsysbinary.readouterr().out.decode()
+    assert not [c for c in out if not c.isprintable() and c != "\n"]
