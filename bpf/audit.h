@@ -99,7 +99,7 @@ static __always_inline void on_length(void *ctx, u64 sk, s64 ret, u32 flags, u8 
 	if (!state || !last)
 		return;
 	read_registers(bpf_task_pt_regs(bpf_get_current_task_btf()), &registers);
-	position = __sync_fetch_and_add(&state->position[index_of(direction)], ret);
+	position = fetch_add(&state->position[index_of(direction)], ret);
 	if (is_io_uring(registers.orig_ax) || registers.orig_ax == NR_io_submit) {
 		io_uring_gap(ctx, id, state, position, ret, direction, registers.orig_ax);
 		return;

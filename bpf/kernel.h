@@ -10,6 +10,20 @@
  * alone. */
 #define BOUND(value) asm volatile("" : "+r"(value))
 
+/* Adds and returns what was there before. Kernels before 5.12 have no instruction that does both (BPF_FETCH): there two
+ * threads in one direction of one socket may be given the same place, which the reader sees as an overlap and says. */
+static __always_inline u64 fetch_add(u64 *value, u64 amount)
+{
+#if HAVE_FETCH_ADD
+	return __sync_fetch_and_add(value, amount);
+#else
+	u64 before = *(volatile u64 *)value;
+
+	*(volatile u64 *)value = before + amount;
+	return before;
+#endif
+}
+
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 

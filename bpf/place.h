@@ -79,5 +79,5 @@ static __always_inline struct socket_state *place(struct call *call)
 /* Gives bytes a place that the kernel's tracepoints do not count: all of them on older kernels; splice from a socket. */
 static __always_inline void place_here(struct call *call, struct socket_state *state)
 {
-	call->position = __sync_fetch_and_add(&state->position[index_of(call->direction)], call->total);
+	call->position = fetch_add(&state->position[index_of(call->direction)], call->total);
 }

@@ -51,7 +51,7 @@ static __always_inline struct socket_state *state_of(u64 sk)
 	fresh.inode = inode;
 	fresh.socket = socket;
 	fresh.protocol = fresh.family == 1 ? 0 : protocol_of(sk);
-	fresh.generation = __sync_fetch_and_add(generation, 1) + 1;
+	fresh.generation = fetch_add(generation, 1) + 1;
 	if (sockets.update(&sk, &fresh))
 		count(COUNT_MAP_SOCKETS_FULL, 1);
 	else

@@ -6,6 +6,7 @@ Turns the running kernel's BTF, the user's filters and limits into compiler flag
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,6 +64,8 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("tcp_ulp_ops", "name"),
 )
 
+# BPF_FETCH, "bpf: Add BPF_FETCH field / create atomic_fetch_add instruction" (kernel/bpf/core.c)
+FETCH_ADD_SINCE: Final = (5, 12)
 PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
 COMM_BYTES: Final = 16  # TASK_COMM_LEN, with its NUL
 CGROUP_MOUNT: Final = Path("/sys/fs/cgroup")
@@ -115,6 +118,11 @@ def pid_limit(path: Path = PID_MAX) -> int:
     return int(path.read_text())
 
 
+def _kernel_release() -> tuple[int, ...]:
+    """Major and minor number of the running kernel."""
+    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+
+
 def _offsets(btf: Btf) -> list[str]:
     flags = [f"-DO_{struct}_{member.replace('.', '_')}={btf.offset(struct, member)}" for struct, member in OFFSETS]
     return [*flags, f"-DSIZE_sock_sk_protocol={btf.field('sock', 'sk_protocol').size}"]
@@ -145,6 +153,7 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool)
         f"-DSNAPLEN={limits.snaplen or 0}",
         f"-DTURN_LIMIT={limits.turn_limit or 0}",
         f"-DHAVE_LENGTHS={int(lengths)}",
+        f"-DHAVE_FETCH_ADD={int(_kernel_release() >= FETCH_ADD_SINCE)}",
         f"-DCPUS={possible_cpus()}",
         f"-DKERNEL_PAGE={os.sysconf('SC_PAGE_SIZE')}",
     ]
