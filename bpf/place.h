@@ -45,6 +45,8 @@ static __always_inline struct socket_state *place(struct call *call)
 }
 
 #else
+#define SOCK_DONE_BIT 1 /* enum sock_flags, net/sock.h */
+
 static __always_inline u32 read_sequence(u64 sk, u32 offset)
 {
 	u32 value = 0;
@@ -53,10 +55,23 @@ static __always_inline u32 read_sequence(u64 sk, u32 offset)
 	return value;
 }
 
+/* Bytes that the process has read: copied_seq less the number that a FIN takes once it has been read past (tcp_fin sets
+ * SOCK_DONE, tcp_recvmsg_locked steps over the FIN in whichever call reaches it). */
+static __always_inline u32 read_received(u64 sk)
+{
+	u32 received = read_sequence(sk, O_tcp_sock_copied_seq);
+	u64 flags = 0;
+
+	READ(flags, sk, O_sock_common_skc_flags);
+	if (flags & 1 << SOCK_DONE_BIT && received == read_sequence(sk, O_tcp_sock_rcv_nxt))
+		received--;
+	return received;
+}
+
 /* Follows tcp_sock's 32-bit counters; at first sight the call's own bytes are already in them. */
 static __always_inline void follow_counters(struct call *call, struct socket_state *state)
 {
-	u32 received = read_sequence(call->socket, O_tcp_sock_copied_seq);
+	u32 received = read_received(call->socket);
 	u32 sent = read_sequence(call->socket, O_tcp_sock_write_seq);
 
 	if (!(state->state & SOCKET_COUNTERS)) {
