@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from typing import Final
 
 from capfile.writer import Writer
-from replay.cli import UsageError
+from replay.errors import UsageError
 from replay.importers.pcap import read_pcap
 from replay.importers.recording import Recording
 from replay.importers.source import Source
+from replay.importers.strace import read_strace
 from replay.importers.streams import read_streams
+from replay.output.opening import opened
 
 # A reader imports everything it can and returns the remarks that the user should see.
 READERS: Final[dict[str, tuple[Callable[[Source, Recording], list[str]], str]]] = {
     "pcap": (read_pcap, "packets (pcap or pcapng, plain or gzip)"),
+    "strace": (read_strace, "log of strace -f -tt -s N -e trace=network,desc"),
     "streams": (read_streams, "stream rows (JSON Lines, plain or gzip)"),
 }
 
@@ -40,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Import one recording; an output file that could not be finished is removed."""
     source = Source.open(arguments.input)
-    with output(arguments.output, arguments.force) as descriptor:
+    with output(arguments.output, arguments.force, arguments.input) as descriptor:
         recording = Recording(Writer(descriptor), arguments.source)
         for remark in READERS[arguments.source][0](source, recording):
             print(f"ebpf-replay: {remark}", file=sys.stderr)
@@ -48,14 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def output(path: str, force: bool) -> Iterator[int]:
-    """A descriptor to write to; on any error the new file is removed again."""
-    if path == "-":
-        yield sys.stdout.buffer.fileno()
+def output(path: str, force: bool, source: str) -> Iterator[int]:
+    """A descriptor to write to. A file that is there stays as it is without `force`; a new one is removed on errors."""
+    if path == "-" or force or (os.path.exists(path) and not os.path.isfile(path)):
+        with opened(path, [source], unbuffered=True) as file:
+            yield file.fileno()
         return
-    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if force else os.O_EXCL)
     try:
-        descriptor = os.open(path, how, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise UsageError(f"{path} exists; --force overwrites it") from None
     try:

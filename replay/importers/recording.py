@@ -43,6 +43,7 @@ class ImportedSocket:
     number: int
     flags: Flag
     tgid: int = 0
+    opened: int = 0
     received: int = 0
     sent: int = 0
     received_time: int = 0
@@ -95,9 +96,14 @@ class Recording:
     def socket(self, time: int, facts: SocketFacts, flags: Flag, caller: Caller = NOBODY) -> ImportedSocket:
         """Introduce a socket; its positions count from 0 in both directions."""
         self.sockets += 1
-        socket = ImportedSocket(self.sockets, flags, caller.tgid, received_time=time, sent_time=time)
+        socket = ImportedSocket(self.sockets, flags, caller.tgid, time, received_time=time, sent_time=time)
         self._add(time, _of(socket, caller)._replace(kind=Kind.SOCKET, payload=facts.pack(), flags=flags))
         return socket
+
+    def know(self, socket: ImportedSocket, time: int, facts: SocketFacts, caller: Caller = NOBODY) -> None:
+        """The addresses of a socket that was introduced before became known."""
+        known = _of(socket, caller)._replace(kind=Kind.SOCKET, payload=facts.pack(), flags=socket.flags)
+        self._add(max(time, socket.opened), known)
 
     def data(
         self,

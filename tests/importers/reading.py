@@ -97,8 +97,9 @@ def _check_ledger(frames: list[object], events: list[Event]) -> None:
 
 def _account(sockets: dict[int, Seen], each: Event) -> None:
     if each.kind == Kind.SOCKET:
-        assert each.generation not in sockets
-        sockets[each.generation] = Seen(SocketFacts.unpack(each.payload), Flag(each.flags))
+        told = SocketFacts.unpack(each.payload)
+        seen = sockets.setdefault(each.generation, Seen(told, Flag(each.flags)))
+        seen.facts = told
     if not each.generation:
         return
     seen = sockets[each.generation]

@@ -152,6 +152,8 @@ def test_the_command_writes_a_private_file_and_does_not_overwrite(tmp_path: Path
     assert read_back(out.read_bytes()).sockets[0].received == [b"abc"]
     assert main(["import", "streams", str(rows), "-o", str(out)]) == 2
     assert main(["import", "streams", str(rows), "-o", str(out), "--force"]) == 0
+    assert main(["import", "streams", str(out), "-o", str(out), "--force"]) == 2
+    assert main(["import", "streams", str(rows), "-o", "/dev/null"]) == 0
 
 
 def test_the_command_leaves_no_file_behind_when_the_input_is_refused(
