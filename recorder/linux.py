@@ -24,6 +24,7 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
+PR_SET_KEEPCAPS: Final = 8
 PR_CAPBSET_READ: Final = 23
 PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -77,10 +78,11 @@ def prctl(option: int, argument: int = 0, second: int = 0) -> int:
     return result
 
 
-def clear_capabilities() -> None:
-    """Empty this thread's effective, permitted and inheritable capability sets."""
+def set_capabilities(kept: int = 0) -> None:
+    """Make `kept` this thread's effective and permitted capabilities, as a bit mask, and leave none inheritable."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)()
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
     _syscall("capset", ctypes.byref(header), ctypes.byref(data))
 
 

@@ -81,3 +81,4 @@ class Outcome:
     user: str
     ended: bool
     high_water: float
+    capability: str = ""  # what was kept of root's power while recording, in words

@@ -1,6 +1,6 @@
 """Root given up: who the recording belongs to, and how every capability goes before its file is opened.
 
-`drop` leaves no capability in any set of any thread and raises if one is left.
+`drop` leaves no capability in any set of any thread and raises if one is left; kernels before 5.19 need CAP_BPF kept.
 Source: man capabilities(7), credentials(7).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,20 @@ from typing import Final
 from recorder import linux
 from recorder.errors import NotRoot, PrivilegeError, TargetError
 
+CAP_SYS_ADMIN: Final = 21
+CAP_BPF: Final = 39
 # What recording takes, and what for. CAP_SYS_ADMIN stands in for the first two (and is all there was before Linux 5.8).
 NEEDED: Final[tuple[tuple[str, int, str], ...]] = (
-    ("CAP_BPF", 39, "load the kernel program"),
+    ("CAP_BPF", CAP_BPF, "load the kernel program"),
     ("CAP_PERFMON", 38, "attach it to tracepoints and open the rings"),
 )
 NEEDED_TO_CHANGE_USER: Final[tuple[tuple[str, int, str], ...]] = (
     ("CAP_SETUID", 7, "become the user who called"),
     ("CAP_SETGID", 6, "take that user's groups"),
 )
-CAP_SYS_ADMIN: Final = 21
+# Before it, kernel.unprivileged_bpf_disabled forbade to read even a map whose descriptor is open, and the counters are
+# such maps ("bpf: refine kernel.unprivileged_bpf_disabled behaviour", kernel/bpf/syscall.c).
+READS_MAPS_WITHOUT_CAPABILITY: Final = (5, 19)
 CAP_LAST: Final = 63  # the kernel's own last one is lower; above it PR_CAPBSET_DROP says EINVAL
 
 # Who called us through another program: (variable, names a user by number)
@@ -110,22 +115,30 @@ def check(identity: Identity) -> None:
         raise NotRoot(f"recording needs {', '.join(lacking)}", mend)
 
 
-def drop(identity: Identity) -> None:
-    """Become `identity` for good and keep no capability; call it while there is one thread only."""
+def kept_while_recording(release: str) -> int:
+    """The capabilities that this kernel asks for until the end of a recording, as a bit mask: CAP_BPF or none."""
+    version = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    return 0 if version >= READS_MAPS_WITHOUT_CAPABILITY else 1 << CAP_BPF
+
+
+def drop(identity: Identity, kept: int = 0) -> None:
+    """Become `identity` for good and keep no capability but `kept`; call it while there is one thread only."""
     with contextlib.suppress(OSError):  # without CAP_SETPCAP the bounding set stays; with no_new_privs it gives nothing
         _drop_bounding_set()
+    kept &= effective_capabilities(Path("/proc/self/status").read_text())
+    linux.prctl(linux.PR_SET_KEEPCAPS, int(bool(kept)))
     if (os.geteuid(), os.getegid()) != (identity.uid, identity.gid):
         os.setgroups(identity.groups)
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
     with contextlib.suppress(OSError):  # Linux 4.3
         linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
-    linux.clear_capabilities()
+    linux.set_capabilities(kept)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     # Not to be traced by the user's other processes: its descriptors still reach the kernel program's maps.
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     os.umask(0o077)
-    _verify(identity)
+    _verify(identity, kept)
 
 
 def _drop_bounding_set() -> None:
@@ -138,10 +151,10 @@ def _drop_bounding_set() -> None:
             raise
 
 
-def _verify(identity: Identity) -> None:
+def _verify(identity: Identity, kept: int) -> None:
     for task in Path("/proc/self/task").iterdir():
         sets = _capability_sets((task / "status").read_text())
-        left = [name for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if sets.get(name)]
+        left = [name for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if sets.get(name, 0) & ~kept]
         if left:
             raise PrivilegeError(f"thread {task.name} still has capabilities ({', '.join(left)})")
     if os.getresuid() != (identity.uid,) * 3 or os.getresgid() != (identity.gid,) * 3:

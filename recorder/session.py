@@ -76,6 +76,7 @@ class Session:
         """Record until something ends it. Raises `RecorderError` or `UsageError` when it cannot begin."""
         self.identity = privileges.invoking_identity(self.options.environment, self.options.user)
         privileges.check(self.identity)
+        self.kept = privileges.kept_while_recording(os.uname().release)
         target = output_as(self.identity, self.options)
         missing = [pid for pid in self.options.pids if not processes.alive(pid)]
         if missing:
@@ -92,7 +93,7 @@ class Session:
             self._open_rings()
             self.program.attach()
             self._meet(wanted)
-            privileges.drop(self.identity)
+            privileges.drop(self.identity, self.kept)
             return self._record(target, wake)
 
     @property
@@ -286,6 +287,7 @@ class Session:
             perf_lost=sum(row[1] for rows in counters.rings.values() for row in rows),
             marks=dict(self.control.marks),
             user=self.identity.name,
+            capability="CAP_BPF alone, which this kernel asks for" if self.kept else "",
             ended=ended,
             high_water=self.drain.high_water,
         )

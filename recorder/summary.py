@@ -50,7 +50,8 @@ def lines(outcome: Outcome, output: str) -> list[str]:
         f"{counted(outcome.events, 'event')}, {size(outcome.bytes)}, "
         f"{counted(outcome.connections, 'connection')} in {outcome.seconds:.1f} s to {where}{segments}",
         f"lost: {'; '.join(lost) if lost else 'nothing'} (ring filled to {outcome.high_water:.0%} at most)",
-        f"ended by: {outcome.reason}; ran as user {outcome.user} without any capability",
+        f"ended by: {outcome.reason}; ran as user {outcome.user} "
+        f"{'with ' + outcome.capability if outcome.capability else 'without any capability'}",
     ]
     if outcome.marks:
         found.append("blind spots: " + ", ".join(f"{name} ×{n}" for name, n in sorted(outcome.marks.items())))  # noqa: RUF001
