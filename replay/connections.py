@@ -7,13 +7,13 @@ saw who accepted or connected it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Final, Literal
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Literal, Protocol
 
 from capfile.event import Direction, Flag, SocketFacts
 from replay.addresses import Addresses, addresses, ends
-from replay.dispatch import Conversation, Result
-from replay.exchange import Connection
+from replay.dispatch import Conversation
+from replay.exchange import Connection, ProcessFacts
 from replay.processes import Processes
 from replay.stream import Bytes, Eof, Flow, Side, StreamEvent
 from replay.streams import SocketState, Step
@@ -25,6 +25,24 @@ NO_ADDRESSES: Final = Addresses("inet", "", "")
 _RECEIVE: Final = int(Direction.RECEIVE)
 
 
+class Listener(Protocol):
+    """What becomes of a connection once its side is known: a `Conversation`, or one that only listens."""
+
+    connection: Connection
+
+    @property
+    def ended(self) -> bool:
+        """Whether both flows have had their Eof."""
+        ...
+
+    def feed(self, flow: Flow, event: StreamEvent) -> list[Any]:
+        """Take one event; what it finished."""
+        ...
+
+
+MakeListener = Callable[[Connection, ProcessFacts | None, int], Listener]
+
+
 class _End:
     """A socket as this stage knows it."""
 
@@ -34,7 +52,7 @@ class _End:
         self.addresses = NO_ADDRESSES
         self.key: Hashable = None
         self.twin = False  # the other end of the connection is recorded too
-        self.conversation: Conversation | None = None
+        self.conversation: Listener | None = None
         self.request_direction = 0
         self.shown = True
         self.pending: list[tuple[int, StreamEvent]] = []  # until the side is known
@@ -45,15 +63,21 @@ class Connections:
     """All connections of one recording."""
 
     def __init__(
-        self, processes: Processes, clock_offset_ns: int = 0, side: SidePolicy = "auto", prefix: str = ""
+        self,
+        processes: Processes,
+        clock_offset_ns: int = 0,
+        side: SidePolicy = "auto",
+        prefix: str = "",
+        listener: MakeListener = Conversation,
     ) -> None:
+        self._listener = listener
         self._processes = processes
         self._clock_offset_ns = clock_offset_ns
         self._policy = side
         self._prefix = prefix
         self._living: dict[Hashable, _End] = {}
 
-    def feed(self, step: Step) -> list[Result]:
+    def feed(self, step: Step) -> list[Any]:
         """Take one step of one socket; what it finished."""
         socket, direction, event = step
         end = socket.user
@@ -104,7 +128,7 @@ class Connections:
 
     # -- which side
 
-    def _undecided(self, socket: SocketState, end: _End, direction: int, event: StreamEvent) -> list[Result]:
+    def _undecided(self, socket: SocketState, end: _End, direction: int, event: StreamEvent) -> list[Any]:
         """Hold what comes until the side is known, then begin the conversation with it."""
         end.pending.append((direction, event))
         if isinstance(event, Bytes):
@@ -117,7 +141,7 @@ class Connections:
             side = _side_by_ports(end.addresses)
         self._begin(socket, end, side)
         pending, end.pending = end.pending, []
-        results: list[Result] = []
+        results: list[Any] = []
         assert end.conversation is not None
         for each, held in pending:
             flow: Flow = "request" if each == end.request_direction else "response"
@@ -139,7 +163,7 @@ class Connections:
             opened_at=socket.opened_at,
         )
         process = self._processes.facts(socket.tgid, socket.opened_at) if socket.tgid else None
-        end.conversation = Conversation(connection, process, self._clock_offset_ns)
+        end.conversation = self._listener(connection, process, self._clock_offset_ns)
         self._decide_shown(end)
 
 

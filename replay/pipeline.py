@@ -8,27 +8,67 @@ Each stage is a module of its own and knows nothing of its neighbours but the vo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from replay.connections import Connections, SidePolicy
-from replay.dispatch import Result
+from replay.connections import Connections, MakeListener, SidePolicy
+from replay.dispatch import Conversation, Result
 from replay.events import ordered
+from replay.exchange import Connection, ProcessFacts
 from replay.follow import Followed
 from replay.ledger import Ledger
 from replay.processes import Processes
 from replay.source import Recording
+from replay.stream import Eof, Flow, StreamEvent
 from replay.streams import Streams
+
+
+class Passage(NamedTuple):
+    """One event of one flow of a connection: what an output that wants the bytes and not the messages gets."""
+
+    connection: Connection
+    process: ProcessFacts | None
+    clock_offset_ns: int
+    flow: Flow
+    event: StreamEvent
 
 
 def exchanges(recording: Recording | Followed, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Result]:
     """Every exchange and every opaque connection of one recording, as they end. `prefix` goes before all ids."""
+    return _run(recording, side, prefix, Conversation)
+
+
+def passages(recording: Recording | Followed, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Passage]:
+    """Everything that passed on every connection of one recording, in order, without the HTTP stages."""
+    return _run(recording, side, prefix, _Tap)
+
+
+def _run(recording: Recording | Followed, side: SidePolicy, prefix: str, listener: MakeListener) -> Iterator[Any]:
     outlook = recording.outlook()
     ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)
     streams = Streams(ledger)
-    connections = Connections(processes, recording.clock_offset_ns, side, prefix)
+    connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener)
     for item in ordered(recording.frames(), outlook, ledger):
         processes.feed(item)
         for step in streams.feed(item):
             yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)
+
+
+class _Tap:
+    """A listener that hands on every event as it comes."""
+
+    def __init__(self, connection: Connection, process: ProcessFacts | None, clock_offset_ns: int) -> None:
+        self.connection = connection
+        self._process = process
+        self._clock_offset_ns = clock_offset_ns
+        self._open = 2
+
+    @property
+    def ended(self) -> bool:
+        return not self._open
+
+    def feed(self, flow: Flow, event: StreamEvent) -> list[Passage]:
+        self._open -= isinstance(event, Eof)
+        return [Passage(self.connection, self._process, self._clock_offset_ns, flow, event)]
