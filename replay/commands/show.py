@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from replay import filter as filters
 from replay.dispatch import Result
@@ -25,7 +25,7 @@ from replay.follow import Followed
 from replay.output import full
 from replay.output.formats import FORMATS
 from replay.output.opening import opened
-from replay.pipeline import exchanges
+from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
 
 EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
@@ -84,7 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
         wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
         missing = set(ids)
         items = (item for item in _items(found, arguments.side) if wanted(item))
-        _write(arguments, _ticked_off(items, missing), bool(ids), stack, files)
+        if FORMATS[arguments.format].target == "passages":
+            chosen = _chosen(arguments, ids, _ticked_off(items, missing))
+            _write(arguments, _passages(found, arguments.side, chosen), False, stack, files)
+        else:
+            _write(arguments, _ticked_off(items, missing), bool(ids), stack, files)
     return _not_there(missing) if missing else 0
 
 
@@ -98,7 +102,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _write(
-    arguments: argparse.Namespace, items: Iterator[Result], in_full: bool, stack: ExitStack, files: list[str]
+    arguments: argparse.Namespace, items: Iterator[Any], in_full: bool, stack: ExitStack, files: list[str]
 ) -> None:
     row = FORMATS[arguments.format]
     if row.target == "folder":
@@ -122,6 +126,22 @@ def _ticked_off(items: Iterator[Result], missing: set[str]) -> Iterator[Result]:
 def _items(found: list[Recording] | list[Followed], side: str) -> Iterator[Result]:
     for recording, prefix in zip(found, prefixes(len(found)), strict=True):
         yield from exchanges(recording, side, prefix)  # type: ignore[arg-type]  # argparse has checked the side
+
+
+def _chosen(arguments: argparse.Namespace, ids: list[str], items: Iterator[Result]) -> set[str] | None:
+    """The connections whose exchanges are wanted; None for all of them."""
+    if not (ids or arguments.connection or arguments.filter or arguments.first or arguments.last):
+        return None
+    if arguments.follow:
+        raise UsageError(f"--format {arguments.format} reads a chosen connection twice; --follow reads once")
+    return {item.connection.id for item in items}
+
+
+def _passages(found: list[Recording] | list[Followed], side: str, chosen: set[str] | None) -> Iterator[Passage]:
+    for recording, prefix in zip(found, prefixes(len(found)), strict=True):
+        for passage in passages(recording, side, prefix):  # type: ignore[arg-type]  # argparse has checked the side
+            if chosen is None or passage.connection.id in chosen:
+                yield passage
 
 
 def _not_there(ids: set[str]) -> int:
