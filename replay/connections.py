@@ -85,15 +85,16 @@ class Connections:
             end = socket.user = _End()
         assert isinstance(end, _End)
         if event is None:
-            self._facts(socket, end)
+            if socket.gone:
+                self._forget(end)
+            else:
+                self._facts(socket, end)
             return []
         conversation = end.conversation
         if conversation is None:
             results = self._undecided(socket, end, direction, event)
         else:
             results = conversation.feed("request" if direction == end.request_direction else "response", event)
-        if type(event) is Eof and (end.conversation is None or end.conversation.ended):
-            self._forget(end)
         return results if end.shown else []
 
     # -- addresses and the other end

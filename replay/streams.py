@@ -60,6 +60,7 @@ class SocketState:
         "facts",
         "flags",
         "generation",
+        "gone",
         "opened_at",
         "receive",
         "reset",
@@ -81,12 +82,14 @@ class SocketState:
         self.receive = _Direction(Direction.RECEIVE)
         self.send = _Direction(Direction.SEND)
         self.reset = False
+        self.gone = False  # nothing follows: neither bytes nor the kernel's count of them
         self.audit: tuple[int, int] | None = None  # (received, sent) as the kernel counts them
         self.user: object = None
 
 
 # What the next stage gets: something happened in a direction (RECEIVE or SEND) of a socket; None instead of an event
-# when the facts of the socket became known or changed. A plain tuple, because one is made for every event.
+# when the facts of the socket became known or changed, or the socket is gone. A plain tuple, because nearly every event
+# makes one.
 Step = tuple[SocketState, int, StreamEvent | None]
 
 
@@ -374,9 +377,11 @@ class Streams:
 
     def _end(self, socket: SocketState, how: End, time: int) -> list[Step]:
         self._sockets.pop((socket.socket, socket.generation), None)
+        socket.gone = True
         return [
             *self._end_direction(socket, socket.receive, how, time),
             *self._end_direction(socket, socket.send, how, time),
+            (socket, Direction.NONE, None),
         ]
 
     def _end_direction(self, socket: SocketState, direction: _Direction, how: End, time: int) -> list[Step]:

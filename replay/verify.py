@@ -16,7 +16,7 @@ from msgspec import Struct
 from capfile.event import Event, Flag, Kind, MarkCode
 from capfile.frames import Mark, Ring
 from replay.addresses import addresses
-from replay.events import Item, ordered
+from replay.events import FOREVER, Item, ordered
 from replay.ledger import Ledger, RingTally
 from replay.processes import Processes
 from replay.source import Recording
@@ -153,14 +153,14 @@ class Verification:
     # -- connections
 
     def _account(self, step: Step, processes: Processes) -> Account | None:
-        """Add one step to its direction; the account once both directions have ended."""
+        """Add one step to its direction; the account once the socket is gone."""
         socket, direction, event = step
         flows = socket.user
         if flows is None:
             flows = socket.user = (Flow(gaps={}), Flow(gaps={}))
         assert isinstance(flows, tuple)
         if event is None:
-            return None
+            return self._close(socket, flows, processes) if socket.gone else None
         flow: Flow = flows[direction - 1]
         if type(event) is Bytes:
             flow.captured += len(event.data)
@@ -171,14 +171,14 @@ class Verification:
                 flow.gaps[event.reason] = flow.gaps.get(event.reason, 0) + event.length
         elif isinstance(event, Eof):
             flow.end = event.how
-            if all(each.end for each in flows):
-                return self._close(socket, flows, processes)
         return None
 
     def _close(self, socket: SocketState, flows: tuple[Flow, Flow], processes: Processes) -> Account:
         received, sent = flows
         if socket.audit is not None:
             received.counted, sent.counted = socket.audit
+            self._behind_the_end(received, socket.receive.last_time)
+            self._behind_the_end(sent, socket.send.last_time)
         facts = None if socket.facts is None else addresses(socket.facts)
         local, remote = (facts.local, facts.remote) if facts else ("", "")
         account = Account(
@@ -195,6 +195,14 @@ class Verification:
         )
         self._total(account)
         return account
+
+    def _behind_the_end(self, flow: Flow, last_time: int) -> None:
+        """Bytes that were lost just before a shutdown: its direction had ended when the kernel's count came."""
+        assert flow.counted is not None
+        lost = flow.counted - flow.captured - flow.missing
+        if lost > 0:
+            reason = self._ledger.reason(last_time, FOREVER)
+            flow.gaps[reason] = flow.gaps.get(reason, 0) + lost
 
     def _total(self, account: Account) -> None:
         totals = self._totals
@@ -215,7 +223,7 @@ class Verification:
                 codes = {int(code): code.name.lower().replace("_", "-") for code in MarkCode}
                 self._mark(codes.get(item.ret, f"mark-{item.ret}"))
         elif isinstance(item, Mark):
-            self._mark(item.code)
+            self._mark(item.code.replace("_", "-"))
             if item.detail and len(self._remarks) < MAX_MARKS:
                 self._remarks.append(f"{item.code}: {item.detail}")
 

@@ -24,11 +24,12 @@ def test_a_recording_gives_its_exchanges(capture: Path, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
-def test_verify_calls_a_recording_complete_unless_it_shows_gaps(
+def test_verify_calls_a_recording_complete_unless_it_shows_gaps_or_a_blind_spot(
     capture: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with_gaps = "with-sendfile" in capture.stem
-    assert cli.main(["verify", str(capture)]) == int(with_gaps)
+    blind = capture.stem == "version-1"  # marks a process that uses io_uring, and the kernel counted nothing
+    assert cli.main(["verify", str(capture)]) == int(with_gaps or blind)
     assert ("sendfile" in capfd.readouterr().out) == with_gaps
 
 

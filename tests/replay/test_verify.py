@@ -125,6 +125,16 @@ def test_more_captured_than_the_kernel_counted_does_not_balance(verify: Verify) 
     assert report["connections"][0]["balanced"] is False
 
 
+def test_the_kernels_count_is_heard_though_both_directions_ended_before_it(verify: Verify) -> None:
+    capture = Capture()
+    capture.process(100).accept().receive(b"ask").send(b"answer").lose(7).eof().shutdown().audit().close()
+    capture.process(100).accept().receive(b"ask").send(b"answer").eof().shutdown().audit().close()
+    _, report = verify(capture)
+    first, second = report["connections"]
+    assert (first["sent"]["gaps"], first["balanced"]) == ({"ring-full": 7}, True)
+    assert (second["complete"], second["balanced"]) == (True, True)
+
+
 def test_a_file_without_its_end_is_cut_and_a_flipped_bit_is_damage(verify: Verify) -> None:
     capture = Capture(drain_every=2)
     ask(ask(capture.process(100).accept())).close()
