@@ -41,26 +41,24 @@ static __always_inline int counts_often(u32 syscall)
 	return 0;
 }
 
-/* This thread's unfinished call, if another CPU has counted a part of it; it is taken from there. */
-static __always_inline void fetch_from_other_cpu(struct last_call *here, u64 id)
+/* A thread may wait between two parts of such a call and other calls be counted on this CPU meanwhile. */
+static __always_inline void count_part(u64 id, u64 sk, u64 generation, u64 position, u64 bytes, u8 direction)
 {
-	for (u32 cpu = 0; cpu < CPUS; cpu++) {
-		u32 key = cpu;
-		struct last_call *there = last_calls.lookup(&key);
+	struct last_call *known = long_calls.lookup(&id);
+	struct last_call fresh = {};
 
-		if (there && there->id == id && there != here) {
-			*here = *there;
-			there->id = 0;
-			return;
-		}
+	if (known && known->generation == generation && known->direction == direction) {
+		if (known->position + known->bytes == position)
+			known->bytes += bytes; /* else another thread's bytes are between: what follows stays a hole */
+		return;
 	}
-}
-
-static __always_inline int continues(struct last_call *last, u64 id, u64 generation, struct registers *registers,
-				     u8 direction)
-{
-	return last->id == id && last->generation == generation && last->syscall == (u32)registers->orig_ax &&
-	       last->memory == registers->si && last->direction == direction;
+	fresh.id = id;
+	fresh.socket = sk;
+	fresh.generation = generation;
+	fresh.position = position;
+	fresh.bytes = bytes;
+	fresh.direction = direction;
+	long_calls.update(&id, &fresh);
 }
 
 static __always_inline void io_uring_gap(void *ctx, u64 id, struct socket_state *state, u64 position, u64 bytes,
@@ -105,13 +103,8 @@ static __always_inline void on_length(void *ctx, u64 sk, s64 ret, u32 flags, u8 
 		return;
 	}
 	if (counts_often(registers.orig_ax)) {
-		if (last->id != id)
-			fetch_from_other_cpu(last, id);
-		if (continues(last, id, state->generation, &registers, direction)) {
-			if (last->position + last->bytes == position)
-				last->bytes += ret; /* else another thread's bytes are between: what follows stays a hole */
-			return;
-		}
+		count_part(id, sk, state->generation, position, ret, direction);
+		return;
 	}
 	last->id = id;
 	last->socket = sk;

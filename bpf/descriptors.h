@@ -119,9 +119,23 @@ static __always_inline void end_socket(void *ctx, u64 id, u64 time, u64 sk, stru
 	count(COUNT_SOCKETS_GONE, 1);
 }
 
-/* A descriptor was closed: the socket has ended if its struct socket has let go of the struct sock (inet_release and
- * unix_release clear it, in __fput, which close(2) runs before it returns where nobody else holds the file). While
- * somebody does, the descriptor stays remembered: the answer can only be late. */
+/* A socket has ended when its struct socket has let go of the struct sock (inet_release and unix_release clear it, in
+ * __fput), or when its file is about to: the count is at its end but __fput waits for the return to user mode. */
+static __always_inline int has_ended(u64 sk, struct socket_state *state)
+{
+	u64 file = 0;
+	s64 references = 0;
+
+	if (sock_of_socket(state->socket) != sk)
+		return 1;
+	READ(file, state->socket, O_socket_file);
+	if (!file)
+		return 1;
+	READ(references, file, FILE_COUNT);
+	return references < FILE_COUNT_ALIVE;
+}
+
+/* A descriptor was closed. While somebody else holds its socket, it stays remembered: the answer can only be late. */
 static __always_inline void closed(void *ctx, u64 id, u64 time, s32 fd)
 {
 	u64 descriptor = descriptor_key(id, fd), sk;
@@ -132,7 +146,7 @@ static __always_inline void closed(void *ctx, u64 id, u64 time, s32 fd)
 		return;
 	sk = *found;
 	state = sockets.lookup(&sk);
-	if (state && sock_of_socket(state->socket) == sk)
+	if (state && !has_ended(sk, state))
 		return;
 	descriptors.delete(&descriptor);
 	if (state)

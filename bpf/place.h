@@ -25,6 +25,34 @@ static __always_inline struct socket_state *take(struct last_call *last, struct 
 	return state;
 }
 
+/* A call that was counted in parts. */
+static __always_inline struct socket_state *take_long(struct call *call)
+{
+	struct last_call *last = long_calls.lookup(&call->id);
+	struct socket_state *state;
+
+	if (!last || last->direction != call->direction)
+		return 0;
+	state = take(last, call);
+	long_calls.delete(&call->id);
+	return state;
+}
+
+/* This thread's last call, when another CPU has counted it; it is taken from there. */
+static __always_inline void fetch_from_other_cpu(struct last_call *here, u64 id)
+{
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu;
+		struct last_call *there = last_calls.lookup(&key);
+
+		if (there && there->id == id && there != here) {
+			*here = *there;
+			there->id = 0;
+			return;
+		}
+	}
+}
+
 static __always_inline struct socket_state *place(struct call *call)
 {
 	u32 cpu = bpf_get_smp_processor_id();
@@ -34,6 +62,12 @@ static __always_inline struct socket_state *place(struct call *call)
 		return 0;
 	if (is_this_call(last, call))
 		return take(last, call);
+	if (call->shape >= SHAPE_MESSAGES || call->compat) {
+		struct socket_state *state = take_long(call);
+
+		if (state)
+			return state;
+	}
 	/* Most calls that come here are on files and pipes. A socket's call was counted on another CPU. */
 	if (!socket_by_descriptor(call, call->fd))
 		return 0;
@@ -43,7 +77,6 @@ static __always_inline struct socket_state *place(struct call *call)
 	count(COUNT_UNPLACED_CALLS, call->ret != 0);
 	return 0;
 }
-
 #else
 #define SOCK_DONE_BIT 1 /* enum sock_flags, net/sock.h */
 

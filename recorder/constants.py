@@ -130,6 +130,15 @@ def _offsets(btf: Btf) -> list[str]:
     return [*flags, f"-DSIZE_sock_sk_protocol={btf.field('sock', 'sk_protocol').size}"]
 
 
+def _file_count(btf: Btf) -> list[str]:
+    """Where a struct file counts its references, and from which value on it is alive.
+
+    Since 6.13 (include/linux/file_ref.h) 0 means one reference and what is below 0 none; before, the count was plain.
+    """
+    member, alive = ("f_ref", 0) if btf.has("file", "f_ref") else ("f_count", 1)
+    return [f"-DFILE_COUNT={btf.offset('file', member)}", f"-DFILE_COUNT_ALIVE={alive}"]
+
+
 def _filters(filters: Filters) -> list[str]:
     cgroup = filters.cgroup
     named = {
@@ -149,6 +158,7 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool)
     """All -D constants; `lengths`: the kernel has the sock_*_length tracepoints. `NoBtf` when a member is missing."""
     return [
         *_offsets(btf),
+        *_file_count(btf),
         *_filters(filters),
         f"-DTARGET_WORDS={-(-pid_limit() // 8)}",
         f"-DSOCKETS_MAX={limits.sockets}",

@@ -1,0 +1,229 @@
+"""Every system call and flag that moves bytes through a socket, on TCP and Unix sockets, recorded and compared.
+
+The exerciser (exerciser/*.c) moves bytes that are a function of stream and position, and logs what it moved by which
+call; the recording must hold the same bytes at the same positions, and gaps of the same size for the same reason.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from capfile.event import Flag, Kind, MarkCode
+from tests.live.exercised import CAPTURE, SECONDS, Log, Recording, Run, build, exercise
+
+Exercised = tuple[Log, Recording]
+FAMILIES = {1, 2, 10}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exerciser")
+
+
+@pytest.fixture(scope="module")
+def program(folder: Path) -> Path:
+    return build(folder)
+
+
+@pytest.fixture(scope="module")
+def everything(program: Path, folder: Path) -> Exercised:
+    return exercise(program, folder, "all")
+
+
+@pytest.fixture(scope="module")
+def stress(program: Path, folder: Path) -> Exercised:
+    return exercise(program, folder, "stress")
+
+
+def assert_same(exercised: Exercised) -> None:
+    """Every flow of the log stands in the recording: the same runs of bytes and gaps, the same bytes."""
+    log, recording = exercised
+    assert len(log.flows) > 1
+    for key, expected in log.flows.items():
+        found = recording.flows[key]
+        assert found.runs == expected.runs, key
+        assert known_bytes(found.runs, found.content) == known_bytes(expected.runs, expected.content), key
+
+
+def known_bytes(runs: list[Run], content: list[tuple[int, bytes]]) -> bytes:
+    whole = bytearray(runs[-1].end if runs else 0)
+    for position, part in content:
+        whole[position : position + len(part)] = part
+    for run in runs:
+        if run.kind != "data":
+            whole[run.start : run.end] = bytes(run.end - run.start)
+    return bytes(whole)
+
+
+def assert_balanced(recording: Recording) -> None:
+    """Captured and gaps together are what the kernel counted, in both directions of every socket that ended."""
+    assert recording.audits
+    for socket, counted in recording.audits.items():
+        held = tuple(recording.flows[socket, direction].total for direction in ("receive", "send"))
+        assert held == counted, socket
+
+
+def test_every_call_is_recorded_byte_for_byte_or_as_a_gap_of_its_size_and_reason(everything: Exercised) -> None:
+    assert_same(everything)
+
+
+def test_every_reason_for_a_gap_was_met(everything: Exercised) -> None:
+    kinds = {run.kind for flow in everything[0].flows.values() for run in flow.runs}
+    assert kinds >= {"data", "sendfile", "splice", "msg-trunc", "fault", "size-limit", "message-limit"}
+
+
+def test_nothing_else_was_recorded_than_what_the_exerciser_moved(everything: Exercised) -> None:
+    log, recording = everything
+    assert {key for key, flow in recording.flows.items() if flow.total} == set(log.flows)
+
+
+def test_captured_and_gaps_are_what_the_kernel_counted_on_each_socket(everything: Exercised) -> None:
+    assert_balanced(everything[1])
+
+
+def test_each_socket_has_one_generation_and_its_family(everything: Exercised) -> None:
+    log, recording = everything
+    sockets = {socket for socket, _ in log.flows}
+    assert {recording.facts[socket].family for socket in sockets} == FAMILIES
+    assert all(len(recording.generations[socket]) == 1 for socket in sockets)
+    every = [generation for socket in sockets for generation in recording.generations[socket]]
+    assert len(every) == len(set(every))
+
+
+def test_both_ends_of_a_tcp_connection_name_each_other_s_address(everything: Exercised) -> None:
+    inet = [facts for facts in everything[1].facts.values() if facts.family in (2, 10)]
+    ends = {(facts.local_address, facts.local_port): (facts.remote_address, facts.remote_port) for facts in inet}
+    assert len(inet) > 20
+    assert all(ends[remote] == local for local, remote in ends.items())
+
+
+def test_unix_connection_s_accepted_end_names_the_other_s_inode(everything: Exercised) -> None:
+    """The connecting end has no peer with an inode before the other is accepted; the ends of a pair have."""
+    recording = everything[1]
+    unix = {socket: facts for socket, facts in recording.facts.items() if facts.family == 1}
+    naming = [socket for socket in unix if recording.flags[socket] & (Flag.ACCEPTED | Flag.PAIR)]
+    assert len(naming) > 20
+    assert all(unix[unix[socket].peer_socket].peer_socket in (0, socket) for socket in naming)
+
+
+def test_socket_says_how_the_process_came_to_it(everything: Exercised) -> None:
+    log, recording = everything
+    origins = Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR | Flag.JOINED
+    for socket, _ in log.flows:
+        assert (recording.flags[socket] & origins).bit_count() == 1
+        assert not recording.flags[socket] & Flag.JOINED
+
+
+def test_end_of_each_socket_is_told_once(everything: Exercised) -> None:
+    log, recording = everything
+    closed = [socket for socket, notes in log.notes.items() if "closed" in notes]
+    assert len(closed) > 50
+    assert all(recording.ends[socket].count(Kind.CLOSE) == 1 for socket in closed)
+    assert all(recording.ends[socket].count(Kind.AUDIT) == 1 for socket in closed)
+
+
+def test_receive_that_returned_nothing_is_an_end_only_where_the_peer_had_ended(everything: Exercised) -> None:
+    log, recording = everything
+    ended = {socket for socket, notes in log.notes.items() if "eof" in notes}
+    recorded = {socket for (socket, _), flags in recording.flow_flags.items() if flags & Flag.EOF}
+    assert ended == recorded
+    assert ended
+
+
+def test_shutdown_is_told(everything: Exercised) -> None:
+    log, recording = everything
+    halves = [socket for socket, notes in log.notes.items() if "shutdown-send" in notes]
+    assert halves
+    assert all(Kind.SHUTDOWN in recording.ends[socket] for socket in halves)
+
+
+def test_blind_spots_are_marked_once_each(everything: Exercised) -> None:
+    log, recording = everything
+    names = {"mark-io-uring": MarkCode.IO_URING, "mark-compat": MarkCode.COMPAT, "mark-zerocopy": MarkCode.ZEROCOPY}
+    marks = [code for socket, code in recording.marks if socket == 0]
+    assert sorted(marks) == sorted(names[name] for name in log.process)
+    ktls = {socket for socket, notes in log.notes.items() if "ktls" in notes}
+    assert {socket for socket, code in recording.marks if code == MarkCode.KTLS} == ktls
+
+
+def test_bytes_of_32_bit_and_zero_copy_calls_carry_their_flag(everything: Exercised) -> None:
+    log, recording = everything
+    if "mark-compat" in log.process:
+        assert any(flags & Flag.COMPAT for flags in recording.flow_flags.values())
+    copied = {(socket, "send") for socket, notes in log.notes.items() if "zerocopy" in notes}
+    assert {key for key, flags in recording.flow_flags.items() if flags & Flag.ZEROCOPY} == copied
+
+
+def test_gap_of_sendfile_names_the_file(everything: Exercised) -> None:
+    assert everything[1].names == {"memfd:exerciser-body"}
+
+
+def test_no_call_was_left_without_a_place_and_no_map_was_full(everything: Exercised, stress: Exercised) -> None:
+    for _, recording in (everything, stress):
+        trouble = {name: value for name, value in recording.counters.items() if value and "sockets_" not in name}
+        assert set(trouble) <= {"gap_bytes", "faults"}
+
+
+def test_what_was_there_before_the_recording_is_joined_in_the_middle(program: Path, folder: Path) -> None:
+    """A connection with bytes behind it, a receive that was already blocked, a listener that was already open."""
+    output, log = folder / "early.cap", folder / "early.log"
+    command = [str(program), str(log), "early"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as exerciser:
+        assert exerciser.stdin
+        assert exerciser.stdout
+        assert exerciser.stdout.readline() == "ready\n"
+        recorder = subprocess.Popen([*CAPTURE, "-o", str(output), "--pid", str(exerciser.pid)])
+        deadline = time.monotonic() + SECONDS
+        while not output.exists():
+            assert recorder.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        exerciser.stdin.write("go\n")
+        exerciser.stdin.flush()
+        assert exerciser.wait(SECONDS) == 0
+        recorder.terminate()
+        assert recorder.wait(SECONDS) == 0
+    exercised = Log.read(log), Recording.read(output)
+    assert_same(exercised)
+    assert_balanced(exercised[1])
+    joined = {socket for socket, notes in exercised[0].notes.items() if "joined" in notes}
+    assert len(joined) == 3
+    assert all(exercised[1].flags[socket] & Flag.JOINED for socket in joined)
+
+
+def test_thousands_of_short_and_hundreds_of_parallel_connections_are_recorded_whole(stress: Exercised) -> None:
+    log, recording = stress
+    assert_balanced(recording)
+    whole = [(key, flow) for key, flow in log.flows.items() if flow.content]
+    assert len(whole) == 2 * 2 * 10_007 + 2 * 503
+    for key, expected in whole:
+        assert recording.flows[key].runs == expected.runs, key
+        assert recording.flows[key].bytes() == expected.bytes(), key
+
+
+def test_threads_that_share_a_socket_lose_no_byte_and_keep_the_stream_s_order(stress: Exercised) -> None:
+    """The two ends were shared by four threads each: what the one end recorded is what the other did."""
+    log, recording = stress
+    shared = [key for key, flow in log.flows.items() if flow.runs[0].kind == "total"]
+    for sent, received in zip(shared[::2], shared[1::2], strict=True):
+        flows = recording.flows[sent], recording.flows[received]
+        assert [flow.total for flow in flows] == [log.flows[sent].total] * 2
+        assert flows[0].bytes() == flows[1].bytes()
+
+
+LIMITED = [("--snaplen=1000", 1000, "snaplen"), ("--turn-limit=2000", 2000, "turn-limit")]
+
+
+@pytest.mark.parametrize(("option", "limit", "reason"), LIMITED)
+def test_limit_of_bytes_leaves_a_gap_of_the_rest(option: str, limit: int, reason: str, tmp_path: Path) -> None:
+    code = "import socket; a, b = socket.socketpair(); a.sendall(b'x' * 5003); b.recv(9000)"
+    output = tmp_path / "limited.cap"
+    command = [*CAPTURE, option, "-o", str(output), "--", "python3", "-c", code]
+    subprocess.run(command, check=True, timeout=SECONDS)
+    flows = [flow for flow in Recording.read(output).flows.values() if flow.total]
+    assert len(flows) == 2
+    assert all(flow.runs == [Run("data", 0, limit), Run(reason, limit, 5003)] for flow in flows)
