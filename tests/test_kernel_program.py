@@ -86,6 +86,9 @@ class EveryMember:
     def offset(self, struct: str, member: str) -> int:
         return 8
 
+    def has(self, struct: str, member: str) -> bool:
+        return member == "f_count"
+
     def field(self, struct: str, member: str) -> tuple[int, int, int]:
         class Found:
             size = 2
@@ -102,6 +105,16 @@ def test_filters_and_limits_become_constants() -> None:
     made = flags(chosen, Limits(snaplen=64, turn_limit=4096))
     assert {"-DFILTER_PIDS=1", "-DFILTER_PORTS=1", "-DFILTER_UID=0", "-DFOLLOW_FORKS=0"} <= set(made)
     assert {"-DFILTER_CGROUP_ID=99ULL", "-DFILTER_CGROUP_LEVEL=2", "-DSNAPLEN=64", "-DTURN_LIMIT=4096"} <= set(made)
+
+
+def test_file_is_alive_from_one_reference_or_since_6_13_from_zero() -> None:
+    class Newer(EveryMember):
+        def has(self, struct: str, member: str) -> bool:
+            return member == "f_ref"
+
+    assert "-DFILE_COUNT_ALIVE=1" in flags()
+    newer = compiler_flags(Newer(), Filters(), Limits(), lengths=True)  # type: ignore[arg-type]
+    assert "-DFILE_COUNT_ALIVE=0" in newer
 
 
 def test_no_constant_is_passed_twice() -> None:
