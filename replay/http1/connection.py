@@ -53,6 +53,7 @@ class Http1Connection:
         self.handover: Handover | None = None
         self.unplaced: list[Loss] = []
         self.pairing = Pairing()
+        self.in_doubt = False
         self._clock_offset_ns = clock_offset_ns
         self._ordinal = 0
         joined = connection.joined_midstream
@@ -92,11 +93,15 @@ class Http1Connection:
         self.request_framer.hand_over()
         self.response_framer.hand_over()
 
-    def foreign(self, first: bytes) -> bool:
-        """The `first` bytes of a direction are not HTTP/1: the connection is not, unless it was before."""
+    def foreign(self, first: bytes, *, request: bool) -> bool:
+        """The `first` bytes of a direction are not HTTP/1: the connection is not, unless it was before. Before what
+        servers answer with HTTP/1 there may be garbage, though, that begins no other protocol."""
         if self.pairing.order or self._ordinal or self.connection.joined_midstream:
             return False
-        protocol = recognise(first)
+        protocol = UNKNOWN if self.in_doubt else recognise(first)
+        if request and protocol == UNKNOWN and self.response_framer.position <= 0:
+            self.in_doubt = True
+            return False
         self.hand_over(UNKNOWN if protocol in (HTTP1, UNDECIDED, EMPTY) else protocol, "not-http", 0, 0, 0)
         return True
 

@@ -58,6 +58,7 @@ class Framer:
         self._sender_traced = sender_traced
         self._grammar = GRAMMARS[flow]
         self._head = HeadReader(self._grammar)
+        self._settled = -1  # where `_settle_hunt` last began
         self._hunt = Hunt(self._grammar.start_line)
         self._body: BodyReader | None = None
         self._data = b""  # what is being read, and where it stands
@@ -421,6 +422,9 @@ class Framer:
         self._end_message(position)
 
     def _miss_lost(self, gap: Gap) -> None:
+        if self._settle_hunt():
+            TRANSITIONS[self.state].miss(self, gap)
+            return
         self._flush_hunt()
         if self.message is not None:
             self._state_gap(gap)
@@ -429,11 +433,35 @@ class Framer:
             self._skipped = True
             self._sink.skipped(self.losses)
 
+    def _settle_hunt(self) -> bool:
+        """A gap or the end comes: a start line that waited for the line behind it is believed as far as it goes."""
+        before = self._hunt.position
+        found, passed = self._hunt.settle(self._believe)
+        self._lose_bytes(self._unframed, before, passed)
+        if not found or self._settled == before + passed:
+            return False  # the second time: it was refused before
+        self._settled = before + passed
+        self._close_lost_message(before + passed)
+        self.state = State.START
+        self._read(self._hunt.take(), before + passed, self._time, edge=False)
+        return True
+
+    def pass_over(self) -> list[Loss]:
+        """Give up what was seen since the framing was lost; the losses that are on no message yet."""
+        if self.state is not State.LOST or self.message is not None:
+            return []
+        self._flush_hunt()
+        losses, self.losses = self.losses, []
+        return losses
+
     def _flush_hunt(self) -> None:
         rest = self._hunt.take()
         self._lose_bytes(self._unframed, self._hunt.position, len(rest))
 
     def _end_lost(self, eof: Eof) -> None:
+        if self._settle_hunt():
+            TRANSITIONS[self.state].end(self, eof)
+            return
         self._flush_hunt()
         self._close_lost_message(eof.position)
         self.state = State.ENDED

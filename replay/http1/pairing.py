@@ -115,7 +115,7 @@ class Pairing:
 
     def _explain(self, slot: Slot, losses: list[Loss]) -> None:
         """The request of `slot` lies in `losses`."""
-        slot.problems += _as_problems(losses, "request")
+        slot.problems += as_problems(losses, "request")
         slot.problems.append(Problem("request-lost", "request"))
         slot.request_lost = True
         losses.clear()
@@ -243,7 +243,7 @@ class Pairing:
         if not passed:
             message.state_losses(losses)
             return
-        passed[0].problems += _as_problems(losses, "response")
+        passed[0].problems += as_problems(losses, "response")
         for slot in passed:
             slot.problems.append(Problem("response-lost", "response"))
 
@@ -265,9 +265,9 @@ class Pairing:
         waiting, self.waiting = [slot for slot in self.waiting if slot.phantom is None], deque()
         for slot in self.order:
             slot.closed = slot.closed or how
-        if waiting and any(loss.code == "gap" for loss in losses):
-            waiting[0].lost = True
-            waiting[0].problems += _as_problems(losses, "response")
+        if waiting and losses:
+            waiting[0].lost = any(loss.code == "gap" for loss in losses)
+            waiting[0].problems += as_problems(losses, "response")
             losses.clear()
 
     def finished(self) -> list[Slot]:
@@ -281,7 +281,7 @@ class Pairing:
         return done
 
 
-def _as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
+def as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
     """Losses that swallowed the beginning of a message: offsets count from the first of them."""
     start = losses[0].position if losses else 0
     return [Problem(loss.code, side, loss.position - start, loss.length, loss.reason, loss.detail) for loss in losses]

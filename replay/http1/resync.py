@@ -26,6 +26,10 @@ HINT_BYTES: Final = max(map(len, METHODS)) + 1
 
 
 Believe = Callable[[int, bool], bool]  # of a position and whether it is an edge
+# Enough of a start line that breaks off: a registered method and the beginning of its target, or a status.
+_CUT_LINE: Final = re.compile(
+    rb"(?:" + _METHOD + rb") (?:/|\*|https?://)[!-~]*(?: [HTP/.0-9]*)?|HTTP/1\.[01] [1-5][0-9][0-9][^\r\n]*"
+)
 
 
 class StartLine:
@@ -47,6 +51,13 @@ class StartLine:
             return True
         cut = len(buffer) - at <= 2 * MAX_SOUGHT_LINE_BYTES and _AFTER_CUT.fullmatch(buffer, line.end())
         return None if cut else False
+
+    def begun(self, buffer: bytes | bytearray, at: int, *, edge: bool) -> bool:
+        """Whether what stands at `at` is a start line as far as it goes, when nothing was seen behind the buffer."""
+        line = self._whole.match(buffer, at)
+        if line is None:
+            return edge and _CUT_LINE.fullmatch(buffer, at) is not None
+        return _AFTER.match(buffer, line.end()) is not None or _AFTER_CUT.fullmatch(buffer, line.end()) is not None
 
 
 REQUEST_LINE: Final = StartLine(
@@ -94,6 +105,17 @@ class Hunt:
         del self.buffer[:passed]
         self.position += passed
         return found, passed
+
+    def settle(self, believe: Believe) -> tuple[bool, int]:
+        """Nothing comes behind the buffer: a start line of which only the beginning of the next line, or at an edge
+        only its own beginning, was seen is as good as it gets. The same result as of `feed`."""
+        for at in self._candidates():
+            edge = self.position + at == self._edge
+            if self._start_line.begun(self.buffer, at, edge=edge) and believe(self.position + at, edge):
+                del self.buffer[:at]
+                self.position += at
+                return True, at
+        return False, 0
 
     def miss(self, end: int) -> None:
         """What comes next stands at `end`, behind a gap."""

@@ -10,7 +10,7 @@ from replay.http1.framing import NO_BODY, UNKNOWN, Framing, request_framing, res
 from replay.http1.grammar import Head
 from replay.http1.heads import RequestHead, ResponseHead
 from replay.http1.message import Loss, Message
-from replay.http1.pairing import Pairing, Slot
+from replay.http1.pairing import Pairing, Slot, as_problems
 
 # RFC 9110 §9.3: content in these has no defined meaning, and clients send none.
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
@@ -28,7 +28,9 @@ class Owner(Protocol):
     def hand_over(self, protocol: str, cause: Cause, request_position: int, response_position: int, time: int) -> None:
         """HTTP/1 ends at these positions."""
 
-    def foreign(self, first: bytes) -> bool:
+    in_doubt: bool  # the requests do not begin with HTTP/1; the responses must tell
+
+    def foreign(self, first: bytes, *, request: bool) -> bool:
         """A direction does not begin with HTTP/1. Whether the connection is to be given up."""
 
 
@@ -79,6 +81,8 @@ class RequestSide:
 
     def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
         """In a damaged body a request line is believed at the edge of a read, or once the response has begun."""
+        if self._owner.in_doubt:
+            return False
         slot = self._slot
         if at_edge or not in_message or slot is None:
             return True
@@ -90,7 +94,7 @@ class RequestSide:
 
     def foreign(self, first: bytes) -> bool:
         """Ask the connection."""
-        return self._owner.foreign(first)
+        return self._owner.foreign(first, request=True)
 
 
 class ResponseSide:
@@ -125,6 +129,9 @@ class ResponseSide:
         head, slot = message.head, self._slot
         assert isinstance(head, ResponseHead)
         assert slot is not None
+        self._owner.in_doubt = False
+        if slot.request is None and not slot.request_lost:
+            slot.problems += as_problems(self._owner.request_framer.pass_over(), "request")
         if head.status == 101:
             return NO_BODY
         declared = message.declared
@@ -206,4 +213,4 @@ class ResponseSide:
 
     def foreign(self, first: bytes) -> bool:
         """Ask the connection."""
-        return self._owner.foreign(first)
+        return self._owner.foreign(first, request=False)

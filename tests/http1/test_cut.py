@@ -1,0 +1,72 @@
+"""Recordings whose bytes are cut short (a snap length), joined in the middle, or with bytes that no message has."""
+
+from __future__ import annotations
+
+import pytest
+
+from replay.exchange import Connection, Exchange
+from replay.http1.connection import Http1Connection
+from tests.http1.cases import OK2, R, S
+from tests.http1.talk import Lost, Step, events, talk
+
+JOINED = Connection("c", "inet", "127.0.0.1:40112", "127.0.0.1:80", "server", joined_midstream=True)
+
+
+def joined(*steps: Step) -> list[Exchange]:
+    connection = Http1Connection(JOINED)
+    found = [exchange for flow, event in events(steps) for exchange in connection.feed(flow, event)]
+    return found + connection.finish(1000)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "target"),
+    [
+        (b"GET /ebpf/ HTTP/1.1\r\nHost: 192.1", "/ebpf/"),
+        (b"GET /ebpf/ HTTP/1.1\r\n", "/ebpf/"),
+        (b"GET /a/long/target/that/is/cut/o", "/a/long/target/that/is/cut/o"),
+    ],
+)
+def test_a_joined_connection_whose_heads_are_cut_is_an_exchange_with_gaps(request_bytes: bytes, target: str) -> None:
+    cut = Lost(300, "snaplen")
+    (exchange,) = joined((R, request_bytes), (R, cut), (S, b"HTTP/1.1 200 OK\r\nContent-Type: t"), (S, cut))
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.method, exchange.request.target, exchange.response.status) == ("GET", target, 200)
+    assert exchange.completeness == "gap"
+    assert [(p.side, p.offset, p.length, p.reason) for p in exchange.problems if p.code == "gap"] == [
+        (R, len(request_bytes), 300, "snaplen"),
+        (S, 32, 300, "snaplen"),
+    ]
+
+
+def test_a_joined_connection_that_ends_inside_a_head_keeps_the_start_line() -> None:
+    (exchange,) = joined((R, b"GET /x HTTP/1.1\r\nHos"), (R, "fin"), (S, "fin"))
+    assert exchange.request is not None
+    assert exchange.request.target == "/x"
+
+
+def test_words_before_a_gap_in_the_middle_of_a_joined_connection_are_no_request() -> None:
+    assert joined((R, b"the verb GET / is cut"), (R, 30), (R, "fin"), (S, "fin")) == []
+
+
+def test_garbage_before_a_request_does_not_hide_the_response() -> None:
+    heard = talk((R, b"\xdd\0\0\0 GET /txt HTTP/1.1\r\nHost: a\r\n\r\n"), (S, OK2), (R, "fin"), (S, "fin"))
+    assert heard.pairs == [(None, 200)]
+    assert heard.handover is None
+    (problem,) = heard.exchanges[0].problems
+    assert (problem.code, problem.side, problem.length) == ("unframed", R, 35)
+
+
+def test_garbage_in_both_directions_is_no_http() -> None:
+    heard = talk(
+        (R, b"\xdd\0\0\0 GET /txt HTTP/1.1\r\n\r\n"), (S, b"\x01\x02\x03\x04\r\n"), (R, b"GET / HTTP/1.1\r\n\r\n")
+    )
+    assert heard.exchanges == []
+    assert heard.handover is not None
+    assert heard.handover.protocol == "unknown"
+
+
+def test_an_answer_that_is_no_http_is_stated_on_the_request_that_waited() -> None:
+    heard = talk((R, b"GET / HTTP/1.1\r\n\r\n"), (S, b"SSH-2.0-OpenSSH\r\nInvalid\r\n"), (S, "fin"))
+    assert heard.pairs == [("/", None)]
+    assert [(p.code, p.side, p.length) for p in heard.exchanges[0].problems] == [("unframed", S, 26)]
