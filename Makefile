@@ -1,10 +1,11 @@
 # Every target is one line: the work is in the script it calls, which makes its own set-up first.
-.PHONY: help demo test check wheel fixtures clean .venv/ready
+.PHONY: help demo test check fuzz wheel fixtures clean .venv/ready
 
 help: ; @awk -F' [#] ' '/^[a-z-]+: ;/ { sub(/:.*/, "", $$1); printf "make %-9s %s\n", $$1, $$NF }' Makefile # this list
 demo: ; @scripts/demo.sh # record a real server from the kernel and replay it
 test: ; @scripts/test.sh $(ARGS) # all tests; the live ones where this kernel can be recorded (ARGS: for pytest)
 check: ; @scripts/check.sh # lint, format and types
+fuzz: ; @scripts/fuzz.sh $(ARGS) # a short round of fuzzing the reader and the pipeline (ARGS: seconds)
 wheel: ; @scripts/wheel.sh # build the package, install it in a clean environment, replay the fixtures with it
 fixtures: ; @scripts/fixtures.sh $(ARGS) # record the fixtures again, live (ARGS: names)
 clean: ; @scripts/clean.sh # remove all that the targets made in this folder

@@ -45,6 +45,7 @@ enum event_reason {
 	REASON_SCRATCH_BUSY = 14,  /* the per-CPU scratch was in use (preempted program) */
 	REASON_DAMAGED = 15,     /* computed by the reader: the file is cut or damaged there */
 	REASON_PACKET_LOSS = 16, /* an imported packet recording does not hold the packets that carried them */
+	REASON_REDACTED = 17,    /* left out of a copy on purpose: they could not be searched for secrets */
 };
 
 enum event_flag {

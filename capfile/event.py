@@ -60,6 +60,7 @@ class Reason(IntEnum):
     SCRATCH_BUSY = 14
     DAMAGED = 15
     PACKET_LOSS = 16
+    REDACTED = 17
 
     @property
     def label(self) -> str:

@@ -23,6 +23,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "stats": ("replay.commands.stats", "totals, rates, latencies and sizes, by endpoint, status, process, connection"),
     "diff": ("replay.commands.diff", "two captures compared exchange by exchange, times as ratios"),
     "test": ("replay.commands.test", "captures as tests: replayed and compared with what was expected"),
+    "info": ("replay.commands.info", "what is in a file: host, processes, sockets, counts, losses, segments"),
+    "dump": ("replay.commands.dump", "every frame and event, one line each, for debugging"),
+    "slice": ("replay.commands.slice", "a part of a recording as a capture file of its own"),
+    "merge": ("replay.commands.merge", "segments or recordings as one capture file"),
+    "redact": ("replay.commands.redact", "a copy without secrets"),
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
 }
 DEFAULT_COMMAND: Final = "show"

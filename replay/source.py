@@ -13,12 +13,14 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from capfile.damage import Damage
-from capfile.errors import NotACapture
-from capfile.frames import Chunk, Counters, Frame, Header, Process
+from capfile.errors import CapfileError
+from capfile.event import EVENT_SIZE, layout
+from capfile.frames import FORMAT_VERSION, Chunk, Counters, Frame, Header, Process
 from capfile.reader import Reader
 from replay.events import FOREVER, Quiet
 
@@ -117,13 +119,21 @@ def prefixes(count: int) -> list[str]:
 
 
 def _header(reader: Reader, name: str) -> Header:
-    try:
+    """The first Header. Where damage took it, one that knows nothing: what follows it can be read all the same."""
+    with naming(name):
         for frame in reader:
             if isinstance(frame, Header):
                 return frame
-    except NotACapture as error:
-        raise NotACapture(f"{name}: {error}", error.offset) from None
-    raise NotACapture(f"{name}: not a capture file: it has no header")
+    return Header(FORMAT_VERSION, [list(row) for row in layout()], EVENT_SIZE)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors of a file say its name."""
+    try:
+        yield
+    except CapfileError as error:
+        raise type(error)(f"{name}: {error}", error.offset) from None
 
 
 class LookedAhead:

@@ -92,7 +92,7 @@ def test_a_name_with_glob_characters_is_taken_literally(events: Path) -> None:
 def test_an_ambiguous_name_names_the_candidates(events: Path) -> None:
     (events / "other" / "sys_enter_read").mkdir(parents=True)
     (events / "other" / "sys_enter_read" / "format").write_text("")
-    with pytest.raises(UsageError, match="other:sys_enter_read or .*syscalls:sys_enter_read"):
+    with pytest.raises(UsageError, match=r"other:sys_enter_read or .*syscalls:sys_enter_read"):
         probes.find(probes.probes(events), "sys_enter_read")
 
 
