@@ -120,7 +120,7 @@ class Recording:
         if self.stopped:
             self._leave_out(chunk, regions)
             return
-        room, most = self._room(), self._most()
+        room, most = self._room(), self._most(chunk.ring)
         if chunk.size > room or most is not None:
             size, events = whole_records(regions, room, most)
             self.events += events
@@ -133,9 +133,10 @@ class Recording:
         most = self._limits.max_size
         return 1 << 62 if most is None else max(0, most - self.written - CLOSING_RESERVE - self._writer.closing_bytes)
 
-    def _most(self) -> int | None:
+    def _most(self, ring: int) -> int | None:
+        """How many samples of this ring may still be written: --max-events counts those of the data ring."""
         most = self._limits.max_events
-        return None if most is None else most - self.events
+        return None if most is None or ring != Ring.DATA else most - self.events
 
     def _last(self, chunk: Chunk, regions: Regions, size: int, reason: str) -> None:
         inside, outside = split(regions, size)
