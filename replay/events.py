@@ -3,7 +3,7 @@
 A chunk is what one drain took from one ring, so a ring's events are in order and the rings are not. An event is let go
 when nothing still to come can be earlier: there is no window of time or bytes that could be too short. The `Outlook`
 knows what is to come, because it looked through the file before (or, on a pipe, because rings are drained in turns).
-Keeps the undecoded chunks of that stretch and one event per ring in memory; what cannot be an event is counted.
+Of the chunks of that stretch only one event per ring is in memory; what cannot be an event is counted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from capfile.event import Event, LostRecord
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
 from capfile.records import records_of
+from capfile.source import Region
 from replay.ledger import Ledger, RingKey, RingTally
 
 FOREVER: Final = 1 << 64  # later than any u64 time
+MAX_RINGS: Final = 16_384  # two per CPU of the largest x86 kernel (NR_CPUS is at most 8,192)
+# Chunks held in memory (a file's stay in the file) before events are let go although earlier ones might still come. A
+# turn of the drain is at most the rings' size: 64 MiB per CPU.
+MAX_BUFFERED: Final = 2 << 30
 # Damage that may have swallowed events; a frame that came twice or late has not.
 _SWALLOWS: Final = frozenset({"cut", "damaged", "missing", "limit"})
 Facts = Process | Socket | Mark
@@ -62,6 +67,7 @@ class _Merge:
         # (time, rank, number, ring or None, item): facts before control events before data of the same instant
         self._heap: list[tuple[int, int, int, _RingQueue | None, Item]] = []
         self._facts = 0
+        self._buffered = 0  # bytes of chunks in memory since the last time that all were let go
         self._layout: EventLayout | None = None
 
     def add(self, frame: Frame | Damage | Quiet) -> None:
@@ -85,9 +91,13 @@ class _Merge:
         key = (chunk.cpu, chunk.ring)
         ring = self._rings.get(key)
         if ring is None:
+            if len(self._rings) >= MAX_RINGS:
+                self._ledger.skipped["chunks of rings beyond the limit"] += 1
+                return
             ring = self._rings[key] = _RingQueue(key, self._ledger)
         ring.chunks.append((chunk, self._layout))
         ring.tally.waiting += 1
+        self._buffered += 0 if isinstance(chunk.data, Region) else len(chunk.data)
         if ring.idle:
             self._push(ring)
 
@@ -102,6 +112,11 @@ class _Merge:
     def release(self, bound: int) -> Iterator[Item]:
         """Everything earlier than `bound`, in order."""
         heap = self._heap
+        if self._buffered > MAX_BUFFERED:
+            self._buffered = 0
+            if bound < FOREVER:
+                self._ledger.skipped["times that the order of events was not waited for, to bound the memory"] += 1
+                bound = FOREVER
         while heap and heap[0][0] < bound:
             _, _, _, ring, item = heapq.heappop(heap)
             yield item
@@ -117,6 +132,8 @@ class _Merge:
             else:
                 ring.idle = True
                 ring.events = ring.walk()
+        if not heap:
+            self._buffered = 0
 
 
 class _RingQueue:

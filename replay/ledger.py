@@ -6,6 +6,7 @@ why: the records that could have filled it were lost by a full ring, or are unre
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -65,6 +66,7 @@ class Ledger:
         self.all_chunks_read = False
         self.whole_from_start = True  # the first segment is here: sequences begin at 0
         self.unreadable_chunks = 0
+        self.skipped: Counter[str] = Counter()  # what a named limit left out
         self.notes: list[str] = []
         self.damaged = False
 

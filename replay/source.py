@@ -64,7 +64,7 @@ class Segment:
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
         self.file.seek(0)
-        self.reader = Reader(self.file)
+        self.reader = Reader(self.file, lazy=True)  # chunks stay in the file until they are decoded
         yield from frames(self.reader)
 
 

@@ -101,8 +101,8 @@ class Streams:
         self._sockets: dict[tuple[int, int], SocketState] = {}
         self._parents: dict[int, tuple[int, int]] = {}  # child -> (parent, time of the fork)
         self._children: dict[int, set[int]] = {}
+        self._used_sockets: dict[int, set[SocketState]] = {}  # process -> its sockets, for the moment of its exit
         self._unsettled: deque[tuple[int, SocketState, _Direction]] = deque()
-        self._closed_high = 0
         self.skipped: Counter[str] = Counter()
         self._actions: Final[dict[int, Callable[[Event, SocketState], list[Step]]]] = {
             Kind.SOCKET: self._facts,
@@ -169,13 +169,18 @@ class Streams:
             return None
         socket = SocketState(event.socket, event.generation, event.time, event.tgid)
         socket.flags = event.flags & (Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
-        self._sockets[event.socket, event.generation] = socket
+        self._add(socket)
         return socket
+
+    def _add(self, socket: SocketState) -> None:
+        self._sockets[socket.socket, socket.generation] = socket
+        self._used_sockets.setdefault(socket.tgid, set()).add(socket)
 
     def _used_by(self, socket: SocketState, event: Event) -> None:
         socket.tgid = event.tgid
-        if len(socket.users) < MAX_USERS:
-            socket.users.setdefault(event.tgid, event.time)
+        if event.tgid not in socket.users and len(socket.users) < MAX_USERS:
+            socket.users[event.tgid] = event.time
+            self._used_sockets.setdefault(event.tgid, set()).add(socket)
 
     def _introduce(self, frame: Socket) -> list[Step]:
         """A Socket frame: a socket that was open when the file began, when a segment did, or when the recording ended.
@@ -193,7 +198,7 @@ class Streams:
         socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
         socket.flags = frame.flags | (Flag.JOINED if frame.received or frame.sent else 0)
         socket.receive.next, socket.send.next = frame.received, frame.sent
-        self._sockets[frame.socket, frame.generation] = socket
+        self._add(socket)
         return self._know(socket, frame.facts)
 
     def _know(self, socket: SocketState, facts: bytes | memoryview) -> list[Step]:
@@ -254,9 +259,12 @@ class Streams:
     def _exit(self, event: Event) -> list[Step]:
         """A process is gone, and with it the sockets that no other living process can hold."""
         steps: list[Step] = []
-        for socket in [s for s in self._sockets.values() if event.tgid in s.users]:
-            since = socket.users.pop(event.tgid)
-            socket.users.update(self._heirs(event.tgid, since))
+        sockets = self._used_sockets.pop(event.tgid, set())
+        for socket in sorted(sockets, key=lambda each: (each.generation, each.socket)):
+            heirs = self._heirs(event.tgid, socket.users.pop(event.tgid))
+            socket.users.update(heirs)
+            for heir in heirs:
+                self._used_sockets.setdefault(heir, set()).add(socket)
             if not socket.users:
                 steps += self._end(socket, "process-exit", event.time)
         self._forget(event.tgid)
@@ -378,6 +386,10 @@ class Streams:
     def _end(self, socket: SocketState, how: End, time: int) -> list[Step]:
         self._sockets.pop((socket.socket, socket.generation), None)
         socket.gone = True
+        for user in socket.users:
+            self._used_sockets[user].discard(socket)
+            if not self._used_sockets[user]:
+                del self._used_sockets[user]
         return [
             *self._end_direction(socket, socket.receive, how, time),
             *self._end_direction(socket, socket.send, how, time),

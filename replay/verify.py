@@ -242,7 +242,7 @@ class Verification:
             *(_ring_sentence(ring) for ring in rings if ring.lost or ring.agree is False),
             *self._missing_by_counters(),
             *file_sentences(files, self._recording),
-            *(f"{count:,} {what}" for what, count in self._streams.skipped.items()),
+            *(f"{count:,} {what}" for what, count in (self._streams.skipped + self._ledger.skipped).items()),
             *self._blind(),
         ]
         if self._ledger.unreadable_chunks:

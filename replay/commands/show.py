@@ -23,10 +23,12 @@ from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
 from replay.follow import Followed
 from replay.output import full
+from replay.output.escaping import visible
 from replay.output.formats import FORMATS
 from replay.output.opening import opened
 from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
+from replay.verify import segment_accounts
 
 EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
 _DURATION: Final = re.compile(r"\+?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)")
@@ -89,7 +91,17 @@ def run(arguments: argparse.Namespace) -> int:
             _write(arguments, _passages(found, arguments.side, chosen), False, stack, files)
         else:
             _write(arguments, _ticked_off(items, missing), bool(ids), stack, files)
+        _remark(found)
     return _not_there(missing) if missing else 0
+
+
+def _remark(found: list[Recording] | list[Followed]) -> None:
+    """Say on standard error what could not be read: the exchanges alone would not show it."""
+    for recording in found:
+        for each in segment_accounts(recording) if isinstance(recording, Recording) else []:
+            if each.state != "complete":
+                what = f" ({visible(each.damage[0])})" if each.damage else ": it has no end"
+                print(f"ebpf-replay: {each.file} is {each.state}{what}; verify says what is missing", file=sys.stderr)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

@@ -109,11 +109,15 @@ def test_what_is_not_a_capture_is_one_line_and_status_3(
     assert str(path) in error[0]
 
 
-def test_a_cut_file_shows_what_is_there(capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_cut_file_shows_what_is_there_and_says_that_it_is_cut(
+    capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     data = capture_file.read_bytes()
     capture_file.write_bytes(data[:-10])
     assert main([str(capture_file), "--format", "jsonl"]) == 0
-    assert len(capsysbinary.readouterr().out.splitlines()) == 2
+    out, error = capsysbinary.readouterr()
+    assert len(out.splitlines()) == 2
+    assert error.decode().startswith(f"ebpf-replay: {capture_file} is cut (")
 
 
 class _Terminal(io.BytesIO):
