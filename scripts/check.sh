@@ -6,3 +6,9 @@ scripts/setup.sh python
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+if command -v vagrant >/dev/null; then
+    VAGRANT_CHECKPOINT_DISABLE=1 vagrant validate
+    VAGRANT_CHECKPOINT_DISABLE=1 EBPF_REC_VM=emulated vagrant validate
+else
+    echo 'check: the Vagrantfile is not validated: vagrant is not installed' >&2
+fi

@@ -1,0 +1,166 @@
+"""Kernels in, docs/kernels.md out: the recorder's live checks on each of Debian's kernels, under software emulation.
+
+`python3 tests/vm/matrix.py [SERIES ...]` boots every kernel (or those named) with the shared root image, unpacks the
+project and its Python packages, runs guest/run, and reads the results back from a raw disk. A kernel that fails is a
+failure: exit 1.
+`--keep-captures` also stores each kernel's small capture under fixtures/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import debian
+import initramfs
+from debian import CACHE, KERNELS, ROOT, Kernel, KernelFiles, VmError
+
+TIMEOUT = 900  # seconds for one kernel; about 90 are usual on two idle cores
+RESULT_DISK = 64 << 20  # bytes of the disk on which the guest leaves its tar of results
+# -cpu max is up to twice as slow; with cx16, kernel 6.12 double-faults under QEMU 7.2
+QEMU = shlex.split(
+    "qemu-system-x86_64 -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu qemu64,-cx16 -smp 2 -m 2000 -nodefaults "
+    "-no-user-config -display none -serial stdio -no-reboot"
+)
+
+
+def payload(folder: Path) -> Path:
+    """A raw tar with the project, its Python packages and the guest's script, as the guest unpacks it into /t."""
+    site = folder / "site"
+    _pip_install(site)
+    for name in ("tests", "fixtures"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "corpus", "vm"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for path in (ROOT / "tests/vm/guest").iterdir():
+        shutil.copy(path, folder)
+    archive = folder.parent / "payload.tar"
+    with tarfile.open(archive, "w") as tar:
+        for path in folder.iterdir():
+            tar.add(path, path.name)
+    _pad(archive)
+    return archive
+
+
+def _pip_install(site: Path) -> None:
+    """The project's wheel and its dependencies for the guest's Python 3.11, as files."""
+    words = [sys.executable, "-m", "pip", "-q", "install", "--disable-pip-version-check", "--no-compile"]
+    target = ["--target", site, "--python-version", "3.11", "--only-binary", ":all:", "--implementation", "cp"]
+    wheels = site.parent / "wheels"
+    debian.run(sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "-w", wheels, ROOT)
+    wheel = next(wheels.glob("*.whl"))
+    debian.run(*words, *target, f"{wheel}[test]")
+    shutil.rmtree(wheels)
+
+
+def _pad(path: Path) -> None:
+    """A disk is whole sectors of 512 bytes."""
+    with path.open("ab") as file:
+        file.write(b"\0" * (-path.stat().st_size % 512))
+
+
+def boot(kernel: KernelFiles, initrd: Path, image: Path, archive: Path, results: Path) -> str:
+    """Run one kernel to its power-off; the serial console's text. Results are on the disk `results`."""
+    results.write_bytes(b"")
+    with results.open("r+b") as file:
+        file.truncate(RESULT_DISK)
+    drives = [
+        f"file={image},if=virtio,format=raw,snapshot=on,cache=unsafe",
+        f"file={archive},if=virtio,format=raw,readonly=on",
+        f"file={results},if=virtio,format=raw,cache=unsafe",
+    ]
+    words = [*QEMU, "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd)]
+    words += ["-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off"]
+    for drive in drives:
+        words += ["-drive", drive]
+    done = subprocess.run(words, capture_output=True, timeout=TIMEOUT, check=False, stdin=subprocess.DEVNULL)
+    return done.stdout.decode(errors="replace")
+
+
+def run_kernel(kernel: Kernel, image: Path, archive: Path) -> dict[str, Any]:
+    """One row of the table: what the guest said of itself, or why it said nothing."""
+    files = debian.fetch_kernel(kernel)
+    log = CACHE / f"console-{kernel.series}.log"
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        results = Path(name) / "results.img"
+        started = time.monotonic()
+        try:
+            log.write_text(boot(files, initramfs.build(files), image, archive, results))
+        except subprocess.TimeoutExpired as error:
+            log.write_bytes(error.stdout or b"")
+            return {"kernel": files.release, "failed": f"no end after {TIMEOUT} s (console: {log})"}
+        row: dict[str, Any] = {"kernel": files.release, "seconds": round(time.monotonic() - started)}
+        try:
+            with tarfile.open(results) as tar:
+                tar.extractall(CACHE / f"results-{kernel.series}", filter="data")
+            row.update(json.loads((CACHE / f"results-{kernel.series}/results.json").read_text()))
+        except (tarfile.TarError, OSError, ValueError) as error:
+            row["failed"] = f"no results ({error}); console: {log}"
+        return row
+
+
+def main() -> int:
+    """Prepare, run each kernel, write the page, say which failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("series", nargs="*", help="only these kernels (5.10, 6.1, 6.12, newest)")
+    parser.add_argument("--keep-captures", action="store_true", help="store each kernel's capture under fixtures/")
+    arguments = parser.parse_args()
+    debian.require("qemu-system-x86_64", "mmdebstrap", "busybox", "cpio", "mke2fs")
+    image = debian.root_image()
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        folder = Path(name) / "payload"
+        folder.mkdir()
+        archive = payload(folder)
+        rows = []
+        for kernel in KERNELS:
+            if arguments.series and kernel.series not in arguments.series:
+                continue
+            rows.append(run_kernel(kernel, image, archive))
+            print(kernel.series, json.dumps(rows[-1], indent=1), flush=True)
+            if arguments.keep_captures and not rows[-1].get("failed"):
+                _keep_capture(kernel, rows[-1]["kernel"])
+    if not arguments.series:
+        (ROOT / "docs/kernels.md").write_text(page(rows))
+    return 1 if any(row.get("failed") for row in rows) else 0
+
+
+def _keep_capture(kernel: Kernel, release: str) -> None:
+    number = ".".join(release.split(".")[:2])
+    source = CACHE / f"results-{kernel.series}/nginx.cap"
+    shutil.copy(source, ROOT / f"fixtures/nginx-answers-curl-on-kernel-{number}.cap")
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """docs/kernels.md from the rows of one whole run."""
+    lines = [
+        "# Kernels",
+        "",
+        f"Written by `make matrix` on {datetime.date.today()}. Each kernel is Debian's own package, run under QEMU's",
+        "software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all (offsets",
+        "come from BTF).",
+        "",
+        "| kernel | bcc | doctor | byte counts from | socket identity | exerciser | nginx run, audited | result | s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [row.get(k, "") for k in ("kernel", "bcc", "doctor", "audit", "identity", "exerciser", "nginx")]
+        result = f"FAILED: {row['failed']}" if row.get("failed") else "passed"
+        lines.append("| " + " | ".join(str(cell) for cell in [*cells, result, row.get("seconds", "")]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except VmError as error:
+        print(f"matrix: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Vagrant's provisioner: the README's own set-up inside the guest, then the two programs on everybody's path.
+# Where the guest has no network, the Python packages come from a folder of wheels that `make box` put beside the box.
+set -eu
+cd /vagrant
+wheels=/opt/ebpf-rec-wheels
+if [ -d $wheels ]; then
+    PIP_NO_INDEX=1 PIP_FIND_LINKS=$wheels
+    export PIP_NO_INDEX PIP_FIND_LINKS
+fi
+scripts/setup.sh python recording programs
+for program in ebpf-rec ebpf-replay; do
+    ln -sf "/vagrant/.venv/bin/$program" "/usr/local/bin/$program"
+done
+chown -R vagrant: /vagrant/.venv
+uname -r
