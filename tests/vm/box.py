@@ -33,8 +33,8 @@ end
 # The Vagrantfile's dummy interface has an address because the libvirt provider asks the guest's agent for one.
 GUEST_SETUP = """set -e
 useradd -m -s /bin/bash vagrant
-install -d -m 700 -o vagrant -g vagrant /home/vagrant/.ssh
-install -m 600 -o vagrant -g vagrant /tmp/vagrant.pub /home/vagrant/.ssh/authorized_keys
+install -d -m 700 -o vagrant -g vagrant ~vagrant/.ssh
+install -m 600 -o vagrant -g vagrant /tmp/vagrant.pub ~vagrant/.ssh/authorized_keys
 echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/vagrant
 chmod 440 /etc/sudoers.d/vagrant
 echo ebpf-rec >/etc/hostname
