@@ -15,13 +15,16 @@ from replay.http1.limits import MAX_BODY_KEPT
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+# A bytes object costs 33 bytes beside its own: a body of one-byte chunks must not cost 41 times its size.
+_SMALL_PIECES: Final = 4096
+
 EMPTY_BODY: Final = Body(0, 0, b"", hashlib.sha256().hexdigest())
 
 
 class BodyBuilder:
     """Collects one body. `keep` bounds the bytes kept."""
 
-    __slots__ = ("_captured", "_gaps", "_hash", "_keep", "_kept", "_pieces", "size")
+    __slots__ = ("_blocks", "_captured", "_gaps", "_hash", "_keep", "_kept", "_pieces", "size")
 
     def __init__(self, keep: int = MAX_BODY_KEPT) -> None:
         self.size = 0
@@ -29,6 +32,7 @@ class BodyBuilder:
         self._keep = keep
         self._kept = 0
         self._pieces: list[bytes] = []
+        self._blocks = 0  # how many of them are joined ones
         self._gaps: list[tuple[int, int]] = []
         self._hash: _Hash | None = None
 
@@ -46,6 +50,9 @@ class BodyBuilder:
             stop = min(stop, start + self._keep - self._kept)
             self._pieces.append(data[start:stop])  # the same object where it is the whole of `data`
             self._kept += stop - start
+            if len(self._pieces) - self._blocks > _SMALL_PIECES:
+                self._pieces[self._blocks :] = [b"".join(self._pieces[self._blocks :])]
+                self._blocks += 1
 
     def miss(self, length: int) -> None:
         """`length` bytes were not seen."""

@@ -66,7 +66,8 @@ class Http1Connection:
         """Take one event of `flow`; the exchanges that it finished."""
         if flow == "request":
             self.request_framer.feed(event)
-            self.pairing.settle_orphans()
+            if self.pairing.orphans:
+                self.pairing.settle_orphans()
         else:
             self.response_framer.feed(event)
             if type(event) is Eof:

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from replay.http1.bodies import BodyBuilder
 from replay.http1.body_readers import BodyReader, CloseReader, LengthReader, Outcome
 from replay.http1.chunked import ChunkedReader
-from replay.http1.framing import Kind
+from replay.http1.framing import NOTHING_DECLARED, Declared, Kind
 from replay.http1.grammar import GRAMMARS, Head
 from replay.http1.head_reader import Gathered, HeadReader
-from replay.http1.limits import MAX_BODY_KEPT, MAX_HELD_BYTES
+from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES
 from replay.http1.message import Loss, Message
 from replay.http1.resync import Hunt, begins_with_known_method
 from replay.http1.sink import Sink
@@ -30,6 +30,8 @@ _EMPTY_LINES: Final = re.compile(rb"[\r\n]+")
 
 class State(Enum):
     """Where in a direction the next byte stands."""
+
+    __hash__ = object.__hash__  # Enum's own is Python code, and the table is asked at every step
 
     START = auto()  # between messages
     HEAD = auto()  # in a start line or in header fields
@@ -124,13 +126,11 @@ class Framer:
         if self.losses:
             self.losses = []
         self._doubt = self._skipped = False
-        stop = data.find(b"\r\n\r\n", at) + 4
-        if stop > 3:
+        stop = data.find(b"\r\n\r\n", at, at + MAX_HEAD_BYTES) + 4
+        if stop > 3:  # most heads come whole and without any deviation
             raw = data[at:stop]
-            if raw.find(b"\n\r\n") + 3 == len(raw) and b"\n\n" not in raw:
-                head = self._grammar.parse(raw)
-                if head is not None and head.version:
-                    return self._after_head(head, raw, stop)
+            if strict := self._grammar.strict(raw):
+                return self._after_head(strict[0], strict[1], raw, stop)
         self.state = State.HEAD
         return at
 
@@ -179,7 +179,7 @@ class Framer:
         if stop < 0:  # it turned out to end in an earlier read
             self._reread(gathered[size:], self._base + stop)
             stop = 0
-        return self._after_head(head, gathered[:size], stop)
+        return self._after_head(head, self._grammar.declare(head), gathered[:size], stop)
 
     def _refuse_head(self) -> int:
         """A head that is too large is not kept whole, and where it ends is not looked for."""
@@ -206,7 +206,7 @@ class Framer:
         message = self._message()
         if (head := self._sink.headless(message)) is not None:
             self._reread(seen, position)
-            return self._after_head(head, b"", 0)
+            return self._after_head(head, NOTHING_DECLARED, b"", 0)
         self.message = None
         self._sink.dropped(message)
         if self._fresh and self._sink.foreign(seen):
@@ -241,13 +241,13 @@ class Framer:
 
     # BODY
 
-    def _after_head(self, head: Head, raw: bytes, at: int) -> int:
+    def _after_head(self, head: Head, declared: Declared, raw: bytes, at: int) -> int:
         """Begin the body that §6.3 says, at index `at`."""
         message = self._message()
         self._fresh = False
         message.head = head
         message.raw_head = raw
-        declared = message.declared = self._grammar.declare(head)
+        message.declared = declared
         if head.problems or declared.problems:
             message.problems += (*head.problems, *declared.problems)
         framing = self._sink.framing(message)
@@ -257,6 +257,11 @@ class Framer:
             return at
         message.body = body = BodyBuilder(self._keep)
         if kind is Kind.LENGTH:
+            stop = at + framing.length
+            if stop <= len(self._data):
+                body.add(self._data, at, stop)
+                self._end_message(self._base + stop)
+                return stop
             self._body = LengthReader(body, framing.length)
         elif kind is Kind.CHUNKED:
             self._body = ChunkedReader(body, self._flow, self._base + at - message.position)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
-from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
 from replay.exchange import Headers, Problem
 from replay.http1.heads import RequestHead, ResponseHead
-from replay.http1.limits import HEADS_REMEMBERED, MAX_LENGTH
+from replay.http1.limits import MAX_LENGTH
 from replay.stream import Flow
 
 
@@ -92,28 +91,24 @@ def declare_response(head: ResponseHead) -> Declared:
     return _declare(head.headers, head.version, "response")
 
 
-@lru_cache(HEADS_REMEMBERED)
-def _declare_remembered(fields: Headers, version: str, side: Flow) -> Declared:
-    return _Declaration(fields, version, side).read()
-
-
 def _declare(headers: Headers, version: str, side: Flow) -> Declared:
-    fields = tuple([field for field in headers if field[0].lower() in _INTERESTING])
-    if not fields:
-        return NOTHING_DECLARED
-    return _declare_remembered(fields, version, side)
+    fields = [
+        (name, value) for name, value in [(name.lower(), value) for name, value in headers] if name in _INTERESTING
+    ]
+    return _Declaration(fields, version, side).read() if fields else NOTHING_DECLARED
 
 
 class _Declaration:
     """The reading of one message's interesting fields."""
 
-    def __init__(self, fields: Headers, version: str, side: Flow) -> None:
+    def __init__(self, fields: list[tuple[str, str]], version: str, side: Flow) -> None:
         self._side: Flow = side
         self._version = version
-        self._fields = [(name.lower(), value) for name, value in fields]
+        self._fields = fields
         self._problems: list[Problem] = []
 
     def read(self) -> Declared:
+        """All that the fields declare."""
         options = self._list("connection") + self._list("proxy-connection")
         transfer = self._list("transfer-encoding")
         framing = self._framing(transfer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -17,11 +18,15 @@ from replay.http1.heads import (
     parse_response_head,
     parse_trailers,
     read_status_line,
+    strict_request_head,
+    strict_response_head,
 )
+from replay.http1.limits import HEADS_REMEMBERED, MAX_REMEMBERED_HEAD_BYTES
 from replay.http1.resync import REQUEST_LINE, STATUS_LINE, StartLine
 from replay.stream import Flow
 
 Head = RequestHead | ResponseHead
+Strict = tuple[Head, Declared]
 
 # Enough of a line to see that it is binary; the rest is judged when the line is whole.
 _LOOKED_AT: Final = 64
@@ -33,13 +38,15 @@ _CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.
 
 class Grammar(NamedTuple):
     """One direction's start lines. `parse_cut_line` reads what is left of a line whose end was not seen; `may_start`
-    says whether bytes without a line end can still become a start line; `with_fields` adds lines from after a hole."""
+    says whether bytes without a line end can still become a start line; `with_fields` adds lines from after a hole;
+    `strict` reads a whole head without any deviation, and remembers small ones."""
 
     parse: Callable[[bytes], Head | None]
     parse_cut_line: Callable[[bytes], Head | None]
     with_fields: Callable[[Head, bytes], Head]
     may_start: Callable[[bytes | bytearray], bool]
     declare: Callable[[Head], Declared]
+    strict: Callable[[bytes], Strict | None]
     start_line: StartLine
 
 
@@ -76,7 +83,39 @@ def _declare(head: Head) -> Declared:
     return declare_request(head) if isinstance(head, RequestHead) else declare_response(head)
 
 
+def _strict_request(raw: bytes) -> Strict | None:
+    head = strict_request_head(raw)
+    return (head, declare_request(head)) if head else None
+
+
+def _strict_response(raw: bytes) -> Strict | None:
+    head = strict_response_head(raw)
+    return (head, declare_response(head)) if head else None
+
+
+def _remembering(read: Callable[[bytes], Strict | None]) -> Callable[[bytes], Strict | None]:
+    """Clients and servers repeat their heads; small ones are read once."""
+    remembered = lru_cache(HEADS_REMEMBERED)(read)
+    return lambda raw: remembered(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else read(raw)
+
+
 GRAMMARS: Final[dict[Flow, Grammar]] = {
-    "request": Grammar(parse_request_head, _cut_request, _with_fields, _may_be_request, _declare, REQUEST_LINE),
-    "response": Grammar(parse_response_head, _cut_response, _with_fields, _may_be_response, _declare, STATUS_LINE),
+    "request": Grammar(
+        parse_request_head,
+        _cut_request,
+        _with_fields,
+        _may_be_request,
+        _declare,
+        _remembering(_strict_request),
+        REQUEST_LINE,
+    ),
+    "response": Grammar(
+        parse_response_head,
+        _cut_response,
+        _with_fields,
+        _may_be_response,
+        _declare,
+        _remembering(_strict_response),
+        STATUS_LINE,
+    ),
 }

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
 from replay.exchange import Headers, Problem
-from replay.http1.limits import HEADS_REMEMBERED, MAX_DETAIL, MAX_REMEMBERED_HEAD_BYTES
+from replay.http1.limits import MAX_DETAIL
 from replay.stream import Flow
 
 # The IANA method registry (RFC 9110 §16.1), without PRI, which only the HTTP/2 preface uses.
@@ -66,12 +65,12 @@ class ResponseHead(Struct, frozen=True):
 
 def parse_request_head(raw: bytes) -> RequestHead | None:
     """Read a head from its first byte to the empty line that ends it; None if its first line is no request line."""
-    return _request_remembered(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else _request(raw)
+    return strict_request_head(raw) or _loose_request(raw.decode("latin-1"))
 
 
 def parse_response_head(raw: bytes) -> ResponseHead | None:
     """Read a head from its first byte to the empty line that ends it; None if its first line is no status line."""
-    return _response_remembered(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else _response(raw)
+    return strict_response_head(raw) or _loose_response(raw.decode("latin-1"))
 
 
 def parse_trailers(raw: bytes, side: Flow, offset: int) -> tuple[Headers, tuple[Problem, ...]]:
@@ -82,26 +81,22 @@ def parse_trailers(raw: bytes, side: Flow, offset: int) -> tuple[Headers, tuple[
     return _loose_fields(text, side, offset, problems, first=False), tuple(problems)
 
 
-def _request(raw: bytes) -> RequestHead | None:
-    text = raw.decode("latin-1")
-    match = _STRICT_REQUEST.fullmatch(text)
+def strict_request_head(raw: bytes) -> RequestHead | None:
+    """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
+    match = _STRICT_REQUEST.fullmatch(raw.decode("latin-1"))
     if match is None:
-        return _loose_request(text)
+        return None
     method, target, version, fields = match.groups()
     return RequestHead(method, target, version, _strict_fields(fields), _method_problems(method))
 
 
-def _response(raw: bytes) -> ResponseHead | None:
-    text = raw.decode("latin-1")
-    match = _STRICT_RESPONSE.fullmatch(text)
+def strict_response_head(raw: bytes) -> ResponseHead | None:
+    """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
+    match = _STRICT_RESPONSE.fullmatch(raw.decode("latin-1"))
     if match is None:
-        return _loose_response(text)
+        return None
     version, status, reason, fields = match.groups()
     return ResponseHead(int(status), reason, version, _strict_fields(fields))
-
-
-_request_remembered = lru_cache(HEADS_REMEMBERED)(_request)
-_response_remembered = lru_cache(HEADS_REMEMBERED)(_response)
 
 
 def _strict_fields(fields: str) -> Headers:

@@ -65,7 +65,7 @@ class Pairing:
         self.waiting: deque[Slot] = deque()
         self._pipelined = False  # more than one request was once seen to wait without a loss
         self._closed = ""
-        self._orphans: list[Slot] = []  # not settled
+        self.orphans: list[Slot] = []  # not settled
         self._held: list[tuple[Slot, int]] = []  # responses in doubt, and the last request that each may answer
         self._least = 0  # how many requests are surely passed over by the first of them
         self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
@@ -106,8 +106,8 @@ class Pairing:
     def requests_skipped(self, losses: list[Loss]) -> None:
         """A request, or more, lies in `losses`. A response without a request that is not settled explains it;
         otherwise one that has not come may."""
-        if self._orphans:
-            self._explain(self._orphans[0], losses)
+        if self.orphans:
+            self._explain(self.orphans[0], losses)
         elif not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
             slot = Slot()
             slot.phantom = losses
@@ -122,9 +122,9 @@ class Pairing:
 
     def settle_orphans(self) -> None:
         """The request direction went on: responses without a request have none."""
-        for slot in self._orphans:
+        for slot in self.orphans:
             slot.settled = True
-        self._orphans.clear()
+        self.orphans.clear()
 
     def remove(self, slot: Slot) -> None:
         """It was no exchange."""
@@ -164,7 +164,7 @@ class Pairing:
         if not self.waiting:
             slot = Slot()
             slot.settled = False
-            self._orphans.append(slot)
+            self.orphans.append(slot)
             self.order.append(slot)
             return slot
         slot = self.waiting.popleft()
@@ -254,7 +254,7 @@ class Pairing:
             self.waiting.appendleft(slot)
             return
         self._held = [held for held in self._held if held[0] is not slot]
-        self._orphans = [orphan for orphan in self._orphans if orphan is not slot]
+        self.orphans = [orphan for orphan in self.orphans if orphan is not slot]
         if slot in self.order:
             self.order.remove(slot)
 
