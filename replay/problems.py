@@ -72,7 +72,7 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
     ProblemCode("empty-lines", "Empty lines before a start line, skipped.", "9112 §2.2", r"\r\n before GET"),
     ProblemCode("bare-lf", "A line ends with LF alone, which is accepted.", "9112 §2.2", r"GET / HTTP/1.1\n"),
     ProblemCode("lone-cr", "A CR without LF, which ends no line.", "9112 §2.2", r"a\rb"),
-    ProblemCode("nul-byte", "A NUL in a head.", "9110 §5.5", r"a\0b"),
+    ProblemCode("control-byte", "A control byte in a head, NUL for one.", "9110 §5.5", r"a\0b"),
     ProblemCode(
         "whitespace-before-header",
         "A line that begins with whitespace follows the start line; it is passed over, never folded into it.",

@@ -26,13 +26,12 @@ _METHOD_REGISTRY: Final = (
 METHODS: Final = frozenset(_METHOD_REGISTRY.split())
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_FIELDS: Final = rf"((?:{_TOKEN}:[^\r\n\0]*\r\n)*)\r\n"
+_FIELDS: Final = rf"((?:{_TOKEN}:[^\0-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
 _STRICT_REQUEST: Final = re.compile(rf"({_TOKEN}) ([!-~]+) (HTTP/1\.[01])\r\n{_FIELDS}")
-_STRICT_RESPONSE: Final = re.compile(rf"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\r\n\0]*)\r\n{_FIELDS}")
+_STRICT_RESPONSE: Final = re.compile(rf"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\0-\x08\x0a-\x1f\x7f]*)\r\n{_FIELDS}")
 _FIELD: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
 
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
-_OTHER_VERSION: Final = re.compile(r"[ \t][A-Z]+/[0-9.]+$")
 _IS_TOKEN: Final = re.compile(_TOKEN)
 _LOOSE_STATUS: Final = re.compile(
     r"(HTTP/[0-9]+\.[0-9]+)([ \t]+)([0-9]{3})(?:([ \t]+)(.*))?", re.IGNORECASE | re.DOTALL
@@ -158,8 +157,8 @@ def _split_version(rest: str) -> tuple[str, str]:
 
 
 def _is_target(target: str) -> bool:
-    """Whether a line without HTTP's version may be a request line: RTSP and SIP end theirs with another version."""
-    return (target[0] == "/" or target == "*" or "://" in target) and not _OTHER_VERSION.search(target)
+    """Whether a line without HTTP's version may be a request line: one word (RTSP and SIP have another version)."""
+    return (target[0] == "/" or target == "*" or "://" in target) and not _BLANKS.search(target)
 
 
 def read_status_line(line: str, problems: list[Problem]) -> tuple[str, int, str] | None:
@@ -190,12 +189,12 @@ def _method_problems(method: str) -> tuple[Problem, ...]:
 
 
 def _note_line_ends(text: str, side: Flow, offset: int, problems: list[Problem]) -> None:
-    """§2.2: a lone LF may end a line; a lone CR may not, and NUL may stand nowhere (§5.5 of RFC 9110)."""
+    """§2.2: a lone LF may end a line; a lone CR may not, and control bytes may stand nowhere (RFC 9110 §5.5)."""
     bare = text.count("\n") - text.count("\r\n")
     if bare:
         first = next(match.start() for match in re.finditer(r"(?<!\r)\n", text))
         problems.append(Problem("bare-lf", side, offset + first, detail=f"{bare} line ends"))
-    for code, pattern in (("lone-cr", "\r(?!\n)"), ("nul-byte", "\0")):
+    for code, pattern in (("lone-cr", "\r(?!\n)"), ("control-byte", "[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")):
         if found := re.search(pattern, text):
             problems.append(Problem(code, side, offset + found.start()))
 

@@ -60,7 +60,7 @@ HEADS = (
     case_request("bare LF ends lines", "9112 §2.2", b"GET /1 HTTP/1.1\nHost: h\n\n", "/1", "bare-lf"),
     case_request("LF and CRLF mixed", "9112 §2.2", b"GET /1 HTTP/1.1\r\nHost: h\n\r\n", "/1", "bare-lf"),
     case_request("lone CR is no line end", "9112 §2.2", b"GET /1 HTTP/1.1\r\nA: b\rC: d\r\n\r\n", "/1", "lone-cr"),
-    case_request("NUL in a value", "9110 §5.5", b"GET /1 HTTP/1.1\r\nA: b\0c\r\n\r\n", "/1", "nul-byte"),
+    case_request("NUL in a value", "9110 §5.5", b"GET /1 HTTP/1.1\r\nA: b\0c\r\n\r\n", "/1", "control-byte"),
     case_request(
         "whitespace after the start line",
         "9112 §2.2",
