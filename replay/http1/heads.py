@@ -34,7 +34,7 @@ _FIELD: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _IS_TOKEN: Final = re.compile(_TOKEN)
 _LOOSE_STATUS: Final = re.compile(
-    r"(HTTP/[0-9]+\.[0-9]+)([ \t]+)([0-9]{3})(?:([ \t]+)(.*))?", re.IGNORECASE | re.DOTALL
+    r"(HTTP/[0-9]+\.[0-9]+)([ \t]+)([0-9]{3})(?:([ \t]+)(.*)|(?![0-9])(.+))?", re.IGNORECASE | re.DOTALL
 )
 _LINES: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _OWS: Final = " \t"
@@ -166,15 +166,15 @@ def read_status_line(line: str, problems: list[Problem]) -> tuple[str, int, str]
     match = _LOOSE_STATUS.fullmatch(line.rstrip("\r"))
     if match is None:
         return None
-    version, before, status, between, reason = match.groups()
+    version, before, status, between, reason, attached = match.groups()
     if status < "100":
         return None
     if before != " " or (between or " ")[0] != " ":
         problems.append(Problem("odd-whitespace", "response", 0, detail=_detail(line)))
     if between is None:
-        problems.append(Problem("missing-space-after-status", "response", len(line)))
+        problems.append(Problem("missing-space-after-status", "response", match.end(3)))
     _note_version(version, "response", problems)
-    return version, int(status), ((between or "")[1:] + (reason or "")).rstrip(_BLANK)
+    return version, int(status), ((between or "")[1:] + (reason or attached or "")).rstrip(_BLANK)
 
 
 def _note_version(version: str, side: Flow, problems: list[Problem]) -> None:

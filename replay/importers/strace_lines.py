@@ -20,8 +20,8 @@ ABSOLUTE: Final = 100_000_000  # seconds: a larger number is a time since 1970 (
 
 _LINE: Final = re.compile(
     r"(?:\[pid\s+(?P<bracketed>\d+)(?:<.*?>)?\]\s+|(?P<pid>\d+)(?:<.*?>)?\s+)?"
-    r"\s*(?:(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<part>\d{1,9}))?\s+"
-    r"|(?P<whole>\d+)\.(?P<fraction>\d{1,9})(?:\s+\(\+\s*[\d.]+\))?\s+)?"
+    r"\s*(?:(?:(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<part>\d{1,9}))?"
+    r"|(?P<whole>\d+)\.(?P<fraction>\d{1,9}))\s+(?:\(\+\s*[\d.]+\)\s+)?)?"
     r"(?P<text>\S.*)",
     re.DOTALL,
 )
