@@ -45,6 +45,14 @@ static __always_inline void event_header(struct event *event, u8 kind, u64 id, u
 	event->depth = 0;
 }
 
+/* A line for the kernel's trace_pipe, for `--debug-bpf` alone: DEBUG is 0 in every other build. */
+static __always_inline void trace(u32 ring, struct event *event)
+{
+#if DEBUG
+	bpf_trace_printk("ebpf-rec ring %d kind %d tgid %d\n", ring, event->kind, event->tgid);
+#endif
+}
+
 /* Submits an event of the control ring. A softirq may come between the sequence number and the submit and would then
  * stand in the ring before it: whoever meets the in-use mark sends nothing and is counted. */
 static __always_inline void submit_control(void *ctx, struct event *event, u32 size)
@@ -62,6 +70,7 @@ static __always_inline void submit_control(void *ctx, struct event *event, u32 s
 	event->sequence = next_sequence(RING_CONTROL);
 	if (control_ring.perf_submit(ctx, event, size) < 0)
 		count(COUNT_CONTROL_LOST, 1);
+	trace(RING_CONTROL, event);
 	*busy = 0;
 }
 
@@ -75,6 +84,7 @@ static __always_inline void submit_data(void *ctx, struct event *event, u64 capt
 	BOUND(captured);
 	if (captured > PAYLOAD_BYTES)
 		return;
+	trace(RING_DATA, event);
 	if (data_ring.perf_submit(ctx, event, sizeof(struct event) + captured) < 0) {
 		count(COUNT_DATA_LOST, 1);
 		count(COUNT_LOST_BYTES, captured);

@@ -59,6 +59,7 @@ class Options:
     ring_size: int | None = None
     compress: bool = True
     force: bool = False
+    debug: bool = False
     user: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     words: Sequence[str] = ()

@@ -233,7 +233,9 @@ class Program:
 
     @classmethod
     def load(cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = ()) -> Program:
-        """Compile and load; nothing is recorded before `attach`. `debug`: the compiler's warnings stay visible.
+        """Compile and load; nothing is recorded before `attach`.
+
+        `debug`: the compiler's warnings stay visible, and every event is also a line in the kernel's trace_pipe.
 
         Raises the `RecorderError` that names what is missing.
         """
@@ -243,7 +245,11 @@ class Program:
         bcc = load_bcc()
         check_headers()
         lengths = {"on_send_length", "on_recv_length"} <= {hook.function for hook in hooks}
-        flags = [*compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths), *cflags]
+        flags = [
+            *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths),
+            f"-DDEBUG={int(debug)}",
+            *cflags,
+        ]
         program = cls(bcc, _compile(bcc, flags, debug), hooks)
         try:
             program._load_functions(debug)

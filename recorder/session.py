@@ -35,6 +35,7 @@ from recorder.limits import space_to_keep
 from recorder.options import KernelProgram, Options, Outcome
 from recorder.preflight import output_as
 from recorder.recording import Recording
+from recorder.tracepipe import TracePipe
 
 LOOK_SECONDS: Final = 0.25  # how often limits, free space and processes are looked at
 GRACE_SECONDS: Final = 3.0  # what a command gets to end by itself after a signal
@@ -93,7 +94,11 @@ class Session:
             self._open_rings()
             self.program.attach()
             self._meet(wanted)
+            trace = TracePipe() if self.options.debug else None
             privileges.drop(self.identity, self.kept)
+            if trace is not None:
+                trace.start()
+                stack.callback(trace.close)
             return self._record(target, wake)
 
     @property

@@ -39,7 +39,7 @@ class StatusLine:
             self._live = self._begin()
         counters = session.program.counters()
         seconds = session.seconds
-        events = sum(counters.get("data_events", []))
+        events = sum(session.program.next_sequences()["data"])
         then, count = self._before
         rate = (events - count) / (seconds - then) if seconds > then else 0.0
         self._before = (seconds, events)

@@ -30,8 +30,9 @@ LOSSES: Final[dict[str, str]] = {
     "control_lost": "control events found no room in the ring",
     "faults": "reads of a caller's memory failed",
     "scratch_busy": "events met a busy scratch",
-    "state_busy": "state changes met a busy scratch",
+    "control_busy": "control events met a busy ring",
     "map_sockets_full": "sockets found no room in the map",
+    "unplaced_calls": "calls could not be given a place",
     "tail_call_failed": "calls could not be finished",
 }
 

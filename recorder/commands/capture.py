@@ -124,6 +124,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
         ring_size=arguments.ring_size and rings.power_of_two(arguments.ring_size),
         compress=arguments.compress,
         force=arguments.force,
+        debug=arguments.debug_bpf,
         user=arguments.user,
         environment=dict(os.environ),
         words=["ebpf-rec", *arguments.words],

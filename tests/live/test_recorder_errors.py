@@ -83,6 +83,13 @@ def test_force_replaces_a_file_but_does_not_write_into_it(tmp_path: Path) -> Non
     assert bench.sent(bench.frames(output)) == 2 * 3 * 64
 
 
+def test_debugging_shows_the_kernel_programs_own_lines(tmp_path: Path) -> None:
+    done = bench.capture("--debug-bpf", "-o", str(tmp_path / "x.cap"), "--", *bench.talker(3))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ebpf-rec ring 0 kind 1 ")]
+    assert len(lines) == 4 * 3  # sent and received, there and back
+
+
 def test_doctor_finds_this_host_able_and_proves_it(tmp_path: Path) -> None:
     import json
     import subprocess
