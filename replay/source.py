@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
@@ -21,8 +21,9 @@ from capfile.damage import Damage
 from capfile.errors import CapfileError
 from capfile.event import EVENT_SIZE, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, Frame, Header, Process
-from capfile.reader import Reader
+from capfile.reader import Reader, Wanted
 from replay.events import FOREVER, Quiet
+from replay.narrowing import Lives, chunk_filter, only_control
 
 SPOOL_MEMORY: Final = 64 << 20  # bytes of standard input kept in memory before they go to a temporary file
 
@@ -60,11 +61,12 @@ class Segment:
     file: BinaryIO
     header: Header
     reader: Reader  # the last that read it: knows how that went
+    wanted: Wanted | None = None  # which chunks are read; None: all
 
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
         self.file.seek(0)
-        self.reader = Reader(self.file, lazy=True)  # chunks stay in the file until they are decoded
+        self.reader = Reader(self.file, lazy=True, wanted=self.wanted)  # chunks stay in the file until they are decoded
         yield from frames(self.reader)
 
 
@@ -92,6 +94,17 @@ class Recording:
     def outlook(self) -> LookedAhead:
         """Look through all of it."""
         return LookedAhead(self.frames())
+
+    def narrow(self, generations: Collection[int] | None, first: int = 0, last: int = FOREVER) -> None:
+        """From now on read only what the whole of these sockets needs, or of those that lived in [first, last] (ns of
+        CLOCK_MONOTONIC). Everything is still read where it is not certain what can be left out."""
+        lives = Lives()
+        for segment in self.segments:
+            segment.wanted = only_control
+        lives.feed(self.frames())
+        intervals = lives.needed(generations, first, last)
+        for segment in self.segments:
+            segment.wanted = None if intervals is None else chunk_filter(intervals)
 
     def close(self) -> None:
         """Close its files."""

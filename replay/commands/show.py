@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 from replay import filter as filters
 from replay.dispatch import Result
 from replay.errors import UsageError
+from replay.events import FOREVER
 from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
 from replay.follow import Followed
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.evidence:
             return _evidence(found, arguments.evidence, stack.enter_context(opened(arguments.output, files)))
         wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
+        if len(found) == 1 and isinstance(found[0], Recording):
+            _narrow(found[0], arguments)
         missing = set(ids)
         items = (item for item in _items(found, arguments.side) if wanted(item))
         if FORMATS[arguments.format].target == "passages":
@@ -192,6 +195,18 @@ def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callabl
         matches = filters.compile(arguments.filter)
         tests.append(lambda item: isinstance(item, Exchange) and matches(item))
     return lambda item: all(test(item) for test in tests)
+
+
+def _narrow(recording: Recording, arguments: argparse.Namespace) -> None:
+    """Have only those chunks read that can matter to the connections or the time asked for."""
+    began, offset = recording.header.wall_time, recording.clock_offset_ns
+    if arguments.connection:
+        if all(name.isdecimal() for name in arguments.connection):
+            recording.narrow({int(name) for name in arguments.connection})
+    elif arguments.first or arguments.last:
+        first = moment_ns(arguments.first, began) - offset if arguments.first else 0
+        last = moment_ns(arguments.last, began) - offset if arguments.last else FOREVER
+        recording.narrow(None, first, last)
 
 
 def moment_ns(text: str, began: int) -> int:

@@ -6,13 +6,12 @@ Exit status: 0 written; 1 written, but nothing of the recording is in it; 2 usag
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 
 from replay import filter as filters
+from replay.commands.show import moment_ns
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.exchange import Exchange
@@ -27,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `slice`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="the segments of one recording")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help='the new file; "-" is standard output')
-    moment = "seconds since the recording began, or a date as 2026-01-31T12:00:00Z"
+    moment = 'a time ("2026-11-22T10:00:00.5Z"), or a duration since the recording began ("1.5s", "200ms", "3m")'
     parser.add_argument("--from", dest="first", metavar="TIME", help=f"leave out what was before: {moment}")
     parser.add_argument("--to", dest="last", metavar="TIME", help="leave out what was after")
     parser.add_argument("--connection", action="append", metavar="ID", help="this connection (may be repeated)")
@@ -79,21 +78,7 @@ def _wanted(arguments: argparse.Namespace, recording: Recording) -> Slice:
 
 def _moment(text: str, recording: Recording) -> int:
     """CLOCK_MONOTONIC of the recording, ns."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return max(0, _date(text) - recording.clock_offset_ns)
-    if not math.isfinite(seconds) or not 0 <= seconds < 1e9:
-        raise UsageError(f"{text}: not a number of seconds since the recording began")
-    return recording.header.monotonic_time + round(seconds * 1e9)
-
-
-def _date(text: str) -> int:
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text}: neither seconds nor a date as 2026-01-31T12:00:00Z") from None
-    return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1e6) * 1000
+    return max(0, moment_ns(text, recording.header.wall_time) - recording.clock_offset_ns)
 
 
 def _generations(arguments: argparse.Namespace, recording: Recording) -> frozenset[int] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capfile.event import MarkCode
-from capfile.frames import Mark, Process
+from capfile.frames import Chunk, Mark, Process, Ring
 from capfile.reader import Reader
 from replay.cli import main
 from replay.exchange import Exchange
@@ -148,7 +148,7 @@ def test_a_slice_of_a_process_or_a_filter_keeps_whole_connections(path: Path, tm
 
 def test_a_slice_of_time_begins_where_the_streams_are_then(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "slice.cap"
-    assert main(["slice", str(path), "--from", "0.5", "--to", "1.5", "-o", str(out)]) == 0
+    assert main(["slice", str(path), "--from", "500ms", "--to", "1.5s", "-o", str(out)]) == 0
     assert targets(out) == ["/a2"]
     assert [each.complete for each in replayed(out)] == [True]
     assert main(["verify", str(out)]) == 0
@@ -186,7 +186,7 @@ def test_a_slice_keeps_the_real_losses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--from", "soon"], ["--from", "-1"], ["--to", "nan"], ["--connection", "x"], ["--filter", "path =="]],
+    [["--from", "soon"], ["--from", "1.5"], ["--to", "nan"], ["--connection", "x"], ["--filter", "path =="]],
 )
 def test_a_slice_that_cannot_be_is_a_usage_error(path: Path, tmp_path: Path, words: list[str]) -> None:
     assert main(["slice", str(path), *words, "-o", str(tmp_path / "b.cap")]) == 2
@@ -230,7 +230,7 @@ def test_merged_segments_are_one_recording_again(tmp_path: Path) -> None:
     talk(capture, 1, "/a", "/b", "/c")
     whole = capture.write(tmp_path / "whole.cap")
     pieces = []
-    for number, (first, last) in enumerate((("0", "0.5"), ("0.5", "1.5"), ("1.5", "9"))):
+    for number, (first, last) in enumerate((("0s", "0.5s"), ("0.5s", "1.5s"), ("1.5s", "9s"))):
         piece = tmp_path / f"{number}.cap"
         assert main(["slice", str(whole), "--from", first, "--to", last, "-o", str(piece)]) == 0
         pieces.append(_as_segment(piece, number))
@@ -391,3 +391,60 @@ def test_processes_are_carried_along(path: Path, tmp_path: Path) -> None:
     main(["slice", str(path), "--connection", "1", "-o", str(out)])
     with Reader.open(out) as reader:
         assert {frame.pid for frame in reader if isinstance(frame, Process)} == {100, 200}
+
+
+# -- reading only what is needed
+
+
+def test_a_connection_or_a_time_is_shown_from_the_chunks_that_it_needs(tmp_path: Path) -> None:
+    """The answer is that of the whole file, and most of the file was not read for it."""
+    capture = Capture(drain_every=8)
+    for number in range(1, 31):
+        talk(capture, number, f"/{number}/1", f"/{number}/2")
+    path = capture.write(tmp_path / "a.cap")
+    whole = replayed(path)
+
+    def narrowed(generations: set[int] | None, first: int = 0, last: int = 1 << 64) -> tuple[list[Exchange], int]:
+        recording = recordings([str(path)])[0]
+        recording.narrow(generations, first, last)
+        items = [item for item in exchanges(recording, "both") if isinstance(item, Exchange)]
+        passed_over = recording.segments[0].reader.passed_over
+        recording.close()
+        return items, passed_over
+
+    found, passed_over = narrowed({7})
+    wanted = [each for each in whole if each.connection.generation == 7]
+    assert [each for each in found if each.connection.generation == 7] == wanted
+    assert passed_over > 10
+    began = capture.header.monotonic_time
+    first, last = began + 20 * 10**9, began + 24 * 10**9
+    offset = capture.header.wall_time - began
+    found, passed_over = narrowed(None, first, last)
+    inside = [each for each in whole if first <= each.started_at - offset <= last]
+    assert [each for each in found if first <= each.started_at - offset <= last] == inside
+    assert len(inside) >= 4
+    assert passed_over > 10
+
+
+def test_where_control_events_are_missing_everything_is_read(tmp_path: Path) -> None:
+    capture = Capture(drain_every=8)
+    for number in range(1, 11):
+        talk(capture, number, f"/{number}")
+    path = tmp_path / "a.cap"
+    path.write_bytes(capture.bytes())
+    data = bytearray(path.read_bytes())
+    with Reader.open(path, lazy=True) as reader:
+        control = [reader.offset for frame in reader if isinstance(frame, Chunk) and frame.ring == Ring.CONTROL]
+    data[control[1] + 100] ^= 1
+    path.write_bytes(data)
+    recording = recordings([str(path)])[0]
+    recording.narrow({3})
+    assert recording.segments[0].wanted is None
+    recording.close()
+
+
+def test_show_narrows_by_connection_and_time(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(path), "--connection", "2", "--format", "jsonl"]) == 0
+    assert [json.loads(line)["request"]["target"] for line in capsys.readouterr().out.splitlines()] == ["/b1", "/b2"]
+    assert main(["show", str(path), "--from", "500ms", "--to", "1.5s", "--format", "jsonl"]) == 0
+    assert [json.loads(line)["request"]["target"] for line in capsys.readouterr().out.splitlines()] == ["/a2"]
