@@ -217,11 +217,19 @@ class Framer:
         return self._reread(seen, position)
 
     def _miss_head(self, gap: Gap) -> None:
-        self._state_gap(gap)
-        if gap.length is None or not self._head.miss():
-            self._keep_partial_head()
-            self._head.clear()
-            self._lose()
+        if gap.length is not None and self._head.miss():
+            self._state_gap(gap)
+            return
+        # What was seen since the head's first hole is not all of its rest; it may be the beginning of the next message.
+        after = bytes(self._head.buffer[self._head.after_hole :]) if self._head.after_hole else b""
+        self._keep_partial_head()
+        self._head.clear()
+        self._lose()
+        if after:
+            self._read(after, gap.position - len(after), self._time, edge=True)
+            TRANSITIONS[self.state].miss(self, gap)
+        else:
+            self._state_gap(gap)
 
     def _end_head(self, eof: Eof) -> None:
         if self.settle_simple():

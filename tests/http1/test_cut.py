@@ -70,3 +70,16 @@ def test_an_answer_that_is_no_http_is_stated_on_the_request_that_waited() -> Non
     heard = talk((R, b"GET / HTTP/1.1\r\n\r\n"), (S, b"SSH-2.0-OpenSSH\r\nInvalid\r\n"), (S, "fin"))
     assert heard.pairs == [("/", None)]
     assert [(p.code, p.side, p.length) for p in heard.exchanges[0].problems] == [("unframed", S, 26)]
+
+
+def test_every_exchange_of_a_connection_is_known_when_each_call_is_cut_after_32_bytes() -> None:
+    """As a log of strace has it by default, with a server that reads the next request's first byte alone."""
+    cut = Lost(60, "snaplen")
+    steps: list[Step] = []
+    for number in range(5):
+        line = b"GET /bytes/%d HTTP/1.1\r\nHost: server" % number
+        steps += [(R, line[:1]), (R, line[1:33]), (R, cut), (S, b"HTTP/1.1 200 OK\r\nContent-Length:"), (S, cut)]
+    heard = talk(*steps, (R, "fin"), (S, "fin"))
+    assert heard.pairs == [(f"/bytes/{number}", 200) for number in range(5)]
+    assert heard.completeness == ["gap"] * 5
+    assert [p.length for exchange in heard.exchanges for p in exchange.problems if p.code == "gap"] == [60] * 10
