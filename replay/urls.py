@@ -22,7 +22,12 @@ class Target:
     @property
     def url(self) -> str:
         """The target URI (RFC 9110 §7.1)."""
-        return f"{self.scheme}://{self.authority}{self.path}" + (f"?{self.query}" if self.query else "")
+        return f"{self.scheme}://{self.authority}{self.rooted_path}" + (f"?{self.query}" if self.query else "")
+
+    @property
+    def rooted_path(self) -> str:
+        """The path as it stands in a URL: a target of no known form must not run into the authority."""
+        return self.path if not self.path or self.path.startswith("/") else f"/{self.path}"
 
 
 def header(headers: Headers, name: str) -> str | None:

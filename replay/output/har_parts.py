@@ -29,7 +29,7 @@ _PORT: Final = re.compile(r":([0-9]*)$", re.ASCII)
 
 def uri(target: Target) -> str:
     """The target as a valid URI (RFC 3986): whatever is not allowed where it stands is percent-encoded."""
-    text = f"{_escaped(target.scheme, '+-.')}://{_authority(target.authority)}{_escaped(target.path, _PATH)}"
+    text = f"{_escaped(target.scheme, '+-.')}://{_authority(target.authority)}{_escaped(target.rooted_path, _PATH)}"
     return text + (f"?{_escaped(target.query, _QUERY)}" if target.query else "")
 
 

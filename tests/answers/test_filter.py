@@ -187,6 +187,7 @@ def test_a_unix_socket_has_no_port_and_its_requests_go_to_localhost():
         ("OPTIONS", "*", "http://h"),
         ("CONNECT", "other.example:443", "http://other.example:443"),
         ("GET", "", "http://h"),
+        ("GET", "=evil.example/x", "http://h/=evil.example/x"),
     ],
 )
 def test_every_form_of_target_gives_its_url(method, target, url):
