@@ -29,6 +29,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "merge": ("replay.commands.merge", "segments or recordings as one capture file"),
     "redact": ("replay.commands.redact", "a copy without secrets"),
     "import": ("replay.commands.import_", "another program's recording (strace, pcap, streams) as a capture file"),
+    "send": ("replay.commands.send", "the recorded requests sent again, the answers compared"),
+    "serve": ("replay.commands.serve", "a server that answers from the recording"),
 }
 DEFAULT_COMMAND: Final = "show"
 _OWN_OPTIONS: Final = ("-h", "--help", "--version")
