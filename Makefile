@@ -1,8 +1,9 @@
 # Every target is one line: the work is in the script it calls, which makes its own set-up first.
-.PHONY: help demo test check fuzz wheel fixtures box vm-test matrix clean .venv/ready
+.PHONY: help demo bpf test check fuzz wheel fixtures box vm-test matrix clean .venv/ready
 
 help: ; @awk -F' [#] ' '/^[a-z-]+: ;/ { sub(/:.*/, "", $$1); printf "make %-9s %s\n", $$1, $$NF }' Makefile # this list
 demo: ; @scripts/demo.sh # record a real server from the kernel and replay it
+bpf: ; @scripts/bpf.sh $(BPF_CFLAGS) # compile the kernel program, load it without recording, print its size (BPF_CFLAGS: for the compiler)
 test: ; @scripts/test.sh $(ARGS) # all tests; the live ones where this kernel can be recorded (ARGS: for pytest)
 check: ; @scripts/check.sh # lint, format and types
 fuzz: ; @scripts/fuzz.sh $(ARGS) # a short round of fuzzing the reader and the pipeline (ARGS: seconds)

@@ -42,6 +42,6 @@ static __always_inline int is_compat_call(void)
 	u64 task = bpf_get_current_task();
 	u32 status = 0;
 
-	READ(status, task, O_task_struct_thread_info + O_thread_info_status);
+	KERNEL_READ(status, task, O_task_struct_thread_info + O_thread_info_status);
 	return status & TS_COMPAT;
 }

@@ -6,12 +6,6 @@
  * that size. Law: gives places; sends only the gaps of calls that no sys_exit will explain.
  */
 
-#define MSG_OOB 0x1
-#define MSG_PEEK 0x2
-#define MSG_TRUNC 0x20
-#define MSG_ERRQUEUE 0x2000
-#define MSG_ZEROCOPY 0x4000000
-#define MSG_FASTOPEN 0x20000000
 #define NOT_IN_STREAM (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
 #define PF_IO_WORKER 0x10 /* include/linux/sched.h: io_uring's own threads, SQPOLL's too */
@@ -26,7 +20,7 @@ static __always_inline int is_io_uring(u64 syscall)
 
 	if (syscall == NR_io_uring_enter)
 		return 1;
-	READ(flags, task, O_task_struct_flags);
+	KERNEL_READ(flags, task, O_task_struct_flags);
 	return flags & PF_IO_WORKER;
 }
 

@@ -128,10 +128,10 @@ static __always_inline int has_ended(u64 sk, struct socket_state *state)
 
 	if (sock_of_socket(state->socket) != sk)
 		return 1;
-	READ(file, state->socket, O_socket_file);
+	KERNEL_READ(file, state->socket, O_socket_file);
 	if (!file)
 		return 1;
-	READ(references, file, FILE_COUNT);
+	KERNEL_READ(references, file, FILE_COUNT);
 	return references < FILE_COUNT_ALIVE;
 }
 

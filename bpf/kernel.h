@@ -3,7 +3,7 @@
  * Law: reads, never interprets. No kernel header's struct is used here: the installed headers may be another kernel's.
  */
 
-#define READ(destination, base, offset) \
+#define KERNEL_READ(destination, base, offset) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), (void *)((base) + (offset)))
 
 /* Keeps the compiler from splitting a value's test from its use: the verifier knows the range of the tested register
@@ -33,15 +33,15 @@ static __always_inline u64 file_of(s32 fd)
 	u64 task = bpf_get_current_task(), files = 0, table = 0, slots = 0, file = 0;
 	u32 most = 0;
 
-	READ(files, task, O_task_struct_files);
+	KERNEL_READ(files, task, O_task_struct_files);
 	if (!files)
 		return 0;
-	READ(table, files, O_files_struct_fdt);
-	READ(most, table, O_fdtable_max_fds);
+	KERNEL_READ(table, files, O_files_struct_fdt);
+	KERNEL_READ(most, table, O_fdtable_max_fds);
 	if ((u32)fd >= most)
 		return 0;
-	READ(slots, table, O_fdtable_fd);
-	READ(file, slots, (u64)(u32)fd * 8);
+	KERNEL_READ(slots, table, O_fdtable_fd);
+	KERNEL_READ(file, slots, (u64)(u32)fd * 8);
 	return file;
 }
 
@@ -53,11 +53,11 @@ static __always_inline u64 socket_of_file(u64 file)
 
 	if (!file)
 		return 0;
-	READ(inode, file, O_file_f_inode);
-	READ(mode, inode, O_inode_i_mode);
+	KERNEL_READ(inode, file, O_file_f_inode);
+	KERNEL_READ(mode, inode, O_inode_i_mode);
 	if ((mode & S_IFMT) != S_IFSOCK)
 		return 0;
-	READ(socket, file, O_file_private_data);
+	KERNEL_READ(socket, file, O_file_private_data);
 	return socket;
 }
 
@@ -66,7 +66,7 @@ static __always_inline u64 sock_of_socket(u64 socket)
 	u64 sk = 0;
 
 	if (socket)
-		READ(sk, socket, O_socket_sk);
+		KERNEL_READ(sk, socket, O_socket_sk);
 	return sk;
 }
 
@@ -74,7 +74,7 @@ static __always_inline u64 socket_of_sock(u64 sk)
 {
 	u64 socket = 0;
 
-	READ(socket, sk, O_sock_sk_socket);
+	KERNEL_READ(socket, sk, O_sock_sk_socket);
 	return socket;
 }
 
@@ -83,7 +83,7 @@ static __always_inline u64 inode_number(u64 socket)
 {
 	u64 inode = 0;
 
-	READ(inode, socket, O_socket_alloc_vfs_inode - O_socket_alloc_socket + O_inode_i_ino);
+	KERNEL_READ(inode, socket, O_socket_alloc_vfs_inode - O_socket_alloc_socket + O_inode_i_ino);
 	return inode;
 }
 
@@ -92,7 +92,7 @@ static __always_inline int has_file(u64 socket)
 {
 	u64 file = 0;
 
-	READ(file, socket, O_socket_file);
+	KERNEL_READ(file, socket, O_socket_file);
 	return file != 0;
 }
 
@@ -103,7 +103,7 @@ static __always_inline int is_shut_for_receive(u64 sk)
 {
 	u8 shutdown = 0;
 
-	READ(shutdown, sk, O_sock_sk_shutdown);
+	KERNEL_READ(shutdown, sk, O_sock_sk_shutdown);
 	return shutdown & RCV_SHUTDOWN;
 }
 
@@ -113,9 +113,9 @@ static __always_inline int has_ktls(u64 sk)
 	u64 operations = 0;
 	u32 name = 0;
 
-	READ(operations, sk, O_inet_connection_sock_icsk_ulp_ops);
+	KERNEL_READ(operations, sk, O_inet_connection_sock_icsk_ulp_ops);
 	if (operations)
-		READ(name, operations, O_tcp_ulp_ops_name);
+		KERNEL_READ(name, operations, O_tcp_ulp_ops_name);
 	return name == ('t' | 'l' << 8 | 's' << 16);
 }
 
@@ -124,7 +124,7 @@ static __always_inline s64 read_file_name(u64 file, u8 *destination, u32 bytes)
 {
 	u64 dentry = 0, name = 0;
 
-	READ(dentry, file, O_file_f_path + O_path_dentry);
-	READ(name, dentry, O_dentry_d_name + O_qstr_name);
+	KERNEL_READ(dentry, file, O_file_f_path + O_path_dentry);
+	KERNEL_READ(name, dentry, O_dentry_d_name + O_qstr_name);
 	return bpf_probe_read_kernel_str(destination, bytes, (void *)name);
 }

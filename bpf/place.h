@@ -84,7 +84,7 @@ static __always_inline u32 read_sequence(u64 sk, u32 offset)
 {
 	u32 value = 0;
 
-	READ(value, sk, offset);
+	KERNEL_READ(value, sk, offset);
 	return value;
 }
 
@@ -95,7 +95,7 @@ static __always_inline u32 read_received(u64 sk)
 	u32 received = read_sequence(sk, O_tcp_sock_copied_seq);
 	u64 flags = 0;
 
-	READ(flags, sk, O_sock_common_skc_flags);
+	KERNEL_READ(flags, sk, O_sock_common_skc_flags);
 	if (flags & 1 << SOCK_DONE_BIT && received == read_sequence(sk, O_tcp_sock_rcv_nxt))
 		received--;
 	return received;

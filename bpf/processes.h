@@ -9,7 +9,7 @@ static __always_inline void forked(void *ctx, u64 child_task)
 
 	if (!byte || *byte != TARGET_YES)
 		return;
-	READ(child, child_task, O_task_struct_tgid);
+	KERNEL_READ(child, child_task, O_task_struct_tgid);
 	if (child == id >> 32)
 		return; /* a thread */
 #if FOLLOW_FORKS
@@ -48,8 +48,8 @@ static __always_inline void exited(void *ctx)
 
 	if (!byte || *byte != TARGET_YES)
 		return;
-	READ(signal, task, O_task_struct_signal);
-	READ(live, signal, O_signal_struct_live);
+	KERNEL_READ(signal, task, O_task_struct_signal);
+	KERNEL_READ(live, signal, O_signal_struct_live);
 	if (live)
 		return;
 	*byte = TARGET_ENDED;
@@ -63,8 +63,8 @@ static __always_inline void freed(void *ctx, u64 task)
 	u32 pid = 0, tgid = 0;
 	u8 *byte;
 
-	READ(tgid, task, O_task_struct_tgid);
-	READ(pid, task, O_task_struct_pid);
+	KERNEL_READ(tgid, task, O_task_struct_tgid);
+	KERNEL_READ(pid, task, O_task_struct_pid);
 	byte = target_byte(tgid);
 	if (pid != tgid || !byte)
 		return;

@@ -10,6 +10,7 @@
  */
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/in.h>
+#include <linux/socket.h>
 #include "maps.h"
 #include "kernel.h"
 #include "arch.h"

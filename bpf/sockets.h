@@ -16,7 +16,7 @@ static __always_inline u16 protocol_of(u64 sk)
 #else
 	u16 protocol = 0;
 #endif
-	READ(protocol, sk, O_sock_sk_protocol);
+	KERNEL_READ(protocol, sk, O_sock_sk_protocol);
 	return protocol;
 }
 
@@ -24,8 +24,8 @@ static __always_inline int is_stream(u64 sk, u16 *family)
 {
 	u16 type = 0;
 
-	READ(*family, sk, SKC(skc_family));
-	READ(type, sk, O_sock_sk_type);
+	KERNEL_READ(*family, sk, SKC(skc_family));
+	KERNEL_READ(type, sk, O_sock_sk_type);
 	return type == 1 /* SOCK_STREAM */ && (*family == 1 || *family == 2 || *family == 10);
 }
 
@@ -71,8 +71,8 @@ static __always_inline void read_inet(u64 sk, struct socket_facts *facts)
 		bpf_probe_read_kernel(facts->local_address, 16, (void *)(sk + SKC(skc_v6_rcv_saddr)));
 		bpf_probe_read_kernel(facts->remote_address, 16, (void *)(sk + SKC(skc_v6_daddr)));
 	}
-	READ(facts->local_port, sk, SKC(skc_num));
-	READ(remote, sk, SKC(skc_dport));
+	KERNEL_READ(facts->local_port, sk, SKC(skc_num));
+	KERNEL_READ(remote, sk, SKC(skc_dport));
 	facts->remote_port = bpf_ntohs(remote);
 }
 
@@ -82,10 +82,10 @@ static __always_inline void read_unix_path(u64 sk, u8 *path)
 	u64 address = 0, bytes;
 	s32 length = 0;
 
-	READ(address, sk, O_unix_sock_addr);
+	KERNEL_READ(address, sk, O_unix_sock_addr);
 	if (!address)
 		return;
-	READ(length, address, O_unix_address_len);
+	KERNEL_READ(length, address, O_unix_address_len);
 	bytes = (u32)length - 2; /* without sun_family */
 	BOUND(bytes);
 	if (bytes > UNIX_PATH_BYTES)
@@ -98,7 +98,7 @@ static __always_inline void read_unix(u64 sk, struct socket_facts *facts)
 	u64 peer = 0, socket = 0;
 
 	read_unix_path(sk, facts->local_path);
-	READ(peer, sk, O_unix_sock_peer);
+	KERNEL_READ(peer, sk, O_unix_sock_peer);
 	if (!peer)
 		return;
 	read_unix_path(peer, facts->remote_path);
@@ -115,10 +115,10 @@ static __always_inline void read_facts(u64 sk, struct socket_state *state, struc
 	facts->family = state->family;
 	facts->type = 1;
 	facts->protocol = state->protocol;
-	READ(tcp_state, sk, SKC(skc_state));
+	KERNEL_READ(tcp_state, sk, SKC(skc_state));
 	facts->state = tcp_state;
-	READ(net, sk, SKC(skc_net));
-	READ(facts->netns, net, O_net_ns_inum);
+	KERNEL_READ(net, sk, SKC(skc_net));
+	KERNEL_READ(facts->netns, net, O_net_ns_inum);
 	facts->cgroup = bpf_get_current_cgroup_id();
 	if (state->family == 1)
 		read_unix(sk, facts);

@@ -13,7 +13,10 @@ static __always_inline u8 *target_byte(u32 tgid)
 }
 
 #if FILTER_COMM
-BPF_HASH(filter_comm, struct comm { char name[16]; }, u8, 64);
+struct comm {
+	char name[16];
+};
+BPF_HASH(filter_comm, struct comm, u8, 64);
 #endif
 #if FILTER_UID
 BPF_HASH(filter_uid, u32, u8, 64);

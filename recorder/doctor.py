@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from recorder import privileges, program, rings
+from recorder import host, privileges, program, rings
 from recorder.errors import RecorderError
 
 OLDEST_KERNEL: Final = (5, 10)
@@ -71,17 +71,17 @@ def btf() -> Check:
 
 def tracefs() -> Check:
     """Whether the tracepoints can be seen."""
-    for events in program.EVENTS:
+    for events in host.EVENTS:
         if events.is_dir():
             return Check("tracefs", "ok", str(events.parent))
     return Check("tracefs", "fails", "not mounted", everywhere(TRACEFS_HINT))
 
 
-def lockdown(path: Path = program.LOCKDOWN) -> Check:
+def lockdown(path: Path = host.LOCKDOWN) -> Check:
     """The kernel's lockdown mode."""
     mode = re.search(r"\[(\w+)\]", path.read_text()) if path.is_file() else None
     try:
-        program.check_lockdown(path)
+        host.check_lockdown(path)
     except RecorderError as error:
         return Check("lockdown", "fails", error.message, everywhere(error.mend))
     return Check(
@@ -132,7 +132,7 @@ def headers() -> Check:
     release = os.uname().release
     build = Path("/lib/modules") / release / "build"
     try:
-        program.check_headers()
+        host.check_headers()
     except RecorderError as error:
         mend = packages("linux-headers-amd64 && make setup", f"kernel-devel-{release}")
         return Check("headers", "fails", error.message, mend)
@@ -147,11 +147,11 @@ def headers() -> Check:
 def hooks() -> Check:
     """Which tracepoints will be used."""
     try:
-        available = program.available_hooks()
+        available = host.available_hooks()
     except RecorderError as error:
         return Check("hooks", "fails", error.message, everywhere(error.mend or TRACEFS_HINT))
     used = ", ".join(f"{hook.category}:{hook.tracepoint}" for hook in available)
-    missing = [hook for hook in program.HOOKS if hook not in available]
+    missing = [hook for hook in host.HOOKS if hook not in available]
     if missing:
         names = ", ".join(f"{hook.category}:{hook.tracepoint}" for hook in missing)
         return Check("hooks", "note", f"{used}; this kernel lacks {names}: fewer sockets are named inside the call")

@@ -14,7 +14,7 @@ from typing import Final
 
 from recorder.btf import Btf
 from recorder.errors import NoTracefs, UsageError
-from recorder.program import EVENTS, HOOKS
+from recorder.host import EVENTS, HOOKS
 
 SYSCALLS: Final = "syscalls"  # made from raw_syscalls by the kernel: no raw tracepoints of their own
 # `field:char * buf;	offset:24;	size:8;	signed:0;` of a format file

@@ -9,31 +9,30 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import re
 import struct
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from capfile.event import SOCKET_FACTS
 from capfile.frames import Socket
 from recorder import bpf_call
 from recorder.btf import Btf
 from recorder.constants import Filters, Limits, compiler_flags
-from recorder.errors import (
-    CompileFailed,
-    LoadRefused,
-    Lockdown,
-    Memlock,
-    NoBcc,
-    NoHeaders,
-    NoTracefs,
-    NotRoot,
-    RecorderError,
+from recorder.errors import CompileFailed, LoadRefused, Memlock, NoBcc, NotRoot, RecorderError
+from recorder.host import (
+    Hook,
+    available_hooks,
+    check_headers,
+    check_lockdown,
+    check_privileges,
+    compile_error,
+    verifier_reason,
 )
+from recorder.kernel_maps import COUNTERS, SOCKET_STATE, STAGES, TARGET_NEVER, TARGET_YES, SocketState
 from recorder.source import program_text
 
 # Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
@@ -41,81 +40,9 @@ BCC_PACKAGES: Final = (
     Path("/usr/lib/python3/dist-packages/bcc/__init__.py"),  # Debian, Ubuntu
     *sorted(Path("/usr/lib").glob("python3.*/site-packages/bcc/__init__.py"), reverse=True),  # Fedora, Arch
 )
-EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
-LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
-CAPABILITIES: Final = {21: "CAP_SYS_ADMIN"}  # include/uapi/linux/capability.h; older kernels have no CAP_BPF
 
-# Bits of the target byte, bpf/maps.h.
-TARGET_YES: Final = 1
-TARGET_NEVER: Final = 2
-
-# enum counter of bpf/maps.h, in its order; a test compares the two.
-COUNTERS: Final = (
-    "data_lost",
-    "control_lost",
-    "lost_bytes",
-    "gap_bytes",
-    "faults",
-    "scratch_busy",
-    "control_busy",
-    "sockets_new",
-    "sockets_gone",
-    "map_sockets_full",
-    "map_descriptors_full",
-    "unplaced_calls",
-    "identity_unsure",
-    "tail_call_failed",
-)
-
-
-# struct socket_state of bpf/maps.h; a test compares the two.
-SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHHHI")
-
-
-class SocketState(NamedTuple):
-    """One value of the map `sockets`, by the names of bpf/maps.h; pairs of receive and send are two fields."""
-
-    inode: int
-    generation: int
-    socket: int
-    received: int
-    sent: int
-    turn: int
-    descriptor: int
-    counted_received: int
-    counted_sent: int
-    copied_sequence: int
-    write_sequence: int
-    state: int
-    family: int
-    protocol: int
-    turn_direction: int
-    flags: int
-    reserved: int
-
-
-class Hook(NamedTuple):
-    """A function of bpf/program.c and the tracepoint it is for; an optional one may be missing in the kernel."""
-
-    function: str
-    category: str
-    tracepoint: str
-    optional: bool = False
-
-
-HOOKS: Final = (
-    Hook("on_fork", "sched", "sched_process_fork"),
-    Hook("on_exec", "sched", "sched_process_exec"),
-    Hook("on_exit", "sched", "sched_process_exit"),
-    Hook("on_free", "sched", "sched_process_free"),
-    Hook("on_state", "sock", "inet_sock_set_state", optional=True),
-    Hook("on_send_length", "sock", "sock_send_length", optional=True),
-    Hook("on_recv_length", "sock", "sock_recv_length", optional=True),
-    Hook("on_sys_exit", "raw_syscalls", "sys_exit"),
-)
-# Programs that only a tail call reaches, by their place in the map `stages`.
-# enum stage of bpf/maps.h, in its order.
-STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
+# Both or neither: a count of one direction would place the bytes of that one alone.
+LENGTH_FUNCTIONS: Final = {"on_send_length", "on_recv_length"}
 
 
 def load_bcc() -> Any:
@@ -143,50 +70,6 @@ def _import_from(package: Path) -> Any:
     return module
 
 
-def _tracepoint_exists(hook: Hook) -> bool:
-    return any((events / hook.category / hook.tracepoint).is_dir() for events in EVENTS)
-
-
-def available_hooks() -> list[Hook]:
-    """The hooks that this kernel has; `NoTracefs` when tracefs is not mounted or a needed one is missing."""
-    if not any((events / "sched").is_dir() for events in EVENTS):
-        raise NoTracefs("tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing")
-    missing = [hook for hook in HOOKS if not _tracepoint_exists(hook)]
-    if needed := [f"{hook.category}:{hook.tracepoint}" for hook in missing if not hook.optional]:
-        raise NoTracefs(
-            f"the kernel lacks the tracepoint {', '.join(needed)}", "run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
-        )
-    return [hook for hook in HOOKS if hook not in missing]
-
-
-def check_privileges(status: Path = Path("/proc/self/status")) -> None:
-    """`NotRoot` unless the process may load and attach."""
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
-    mask = int(effective[1], 16) if effective else 0
-    if absent := [name for bit, name in CAPABILITIES.items() if not mask >> bit & 1]:
-        raise NotRoot(f"recording needs root ({', '.join(absent)})", "run it with sudo")
-
-
-def check_lockdown(path: Path = LOCKDOWN) -> None:
-    """`Lockdown` in confidentiality mode, where bpf_probe_read_kernel is refused; integrity mode permits it."""
-    if path.is_file() and "[confidentiality]" in path.read_text():
-        raise Lockdown(
-            "the kernel is locked down (confidentiality): BPF may not read kernel memory",
-            "boot with lockdown=integrity",
-        )
-
-
-def check_headers() -> None:
-    """`NoHeaders` when bcc would find no kernel headers; their version does not matter (offsets come from BTF)."""
-    build = Path("/lib/modules") / os.uname().release / "build"
-    if "BCC_KERNEL_SOURCE" in os.environ or build.is_dir() or Path("/sys/kernel/kheaders.tar.xz").is_file():
-        return
-    raise NoHeaders(
-        f"no kernel headers at {build}",
-        "apt-get install linux-headers-amd64 and link its folders there as build and source (make setup does it)",
-    )
-
-
 @contextmanager
 def _stderr_captured() -> Iterator[list[str]]:
     """What C++ code writes to descriptor 2 meanwhile, as lines, filled in at the end."""
@@ -204,22 +87,6 @@ def _stderr_captured() -> Iterator[list[str]]:
             lines += file.read().decode(errors="replace").splitlines()
 
 
-def compile_error(lines: Sequence[str]) -> str:
-    """The compiler's first error, as one line."""
-    errors = [line.strip() for line in lines if "error:" in line]
-    return errors[0] if errors else (lines[-1].strip() if lines else "no message")
-
-
-def verifier_reason(lines: Sequence[str]) -> str:
-    """The verifier's sentence: the last line before its statistics that is not the program's listing."""
-    for line in reversed(lines):
-        text = line.strip()
-        listing = re.match(r"(\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx)", text)
-        if text and not listing:
-            return text
-    return "no reason given"
-
-
 class Program:
     """The loaded kernel program. Made by `load`; `attach` starts the recording, `close` frees everything."""
 
@@ -232,19 +99,23 @@ class Program:
         self.probes = [f"raw_tracepoint:{hook.category}:{hook.tracepoint}" for hook in hooks]
 
     @classmethod
-    def load(cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = ()) -> Program:
+    def load(
+        cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = (), lengths: bool = True
+    ) -> Program:
         """Compile and load; nothing is recorded before `attach`.
 
         `debug`: the compiler's warnings stay visible, and every event is also a line in the kernel's trace_pipe.
+        `lengths`: use the sock_*_length tracepoints where the kernel has them.
 
         Raises the `RecorderError` that names what is missing.
         """
         check_privileges()
         check_lockdown()
         hooks = available_hooks()
+        lengths = lengths and {hook.function for hook in hooks} >= LENGTH_FUNCTIONS
+        hooks = [hook for hook in hooks if lengths or hook.function not in LENGTH_FUNCTIONS]
         bcc = load_bcc()
         check_headers()
-        lengths = {"on_send_length", "on_recv_length"} <= {hook.function for hook in hooks}
         flags = [
             *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths),
             f"-DDEBUG={int(debug)}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder import program
+from recorder import host, kernel_maps
 from recorder.constants import OFFSETS, Cgroup, Filters, Limits, compiler_flags
 from recorder.errors import BadFilter, Lockdown, NoBtf, NotRoot
 from recorder.source import DIRECTORY, program_text
@@ -23,11 +23,11 @@ def enum(name: str) -> list[str]:
 
 
 def test_counters_stand_in_the_order_of_the_c_enum() -> None:
-    assert [f"COUNT_{name.upper()}" for name in program.COUNTERS] == enum("counter")[:-1]
+    assert [f"COUNT_{name.upper()}" for name in kernel_maps.COUNTERS] == enum("counter")[:-1]
 
 
 def test_tail_call_stages_stand_in_the_order_of_the_c_enum() -> None:
-    assert ["STAGE_" + name.removeprefix("on_").upper() for name in program.STAGES] == enum("stage")
+    assert ["STAGE_" + name.removeprefix("on_").upper() for name in kernel_maps.STAGES] == enum("stage")
 
 
 def test_socket_state_is_unpacked_with_the_c_layout() -> None:
@@ -35,13 +35,13 @@ def test_socket_state_is_unpacked_with_the_c_layout() -> None:
     body = re.search(r"^struct socket_state {\n(.*?)^};", MAPS, re.MULTILINE | re.DOTALL)
     assert body
     fields = re.findall(r"^\t(u\d+) \w+(?:\[(\d)\])?;", body[1], re.MULTILINE)
-    assert program.SOCKET_STATE.format == "<" + "".join(codes[type_] * int(count or 1) for type_, count in fields)
-    assert len(program.SocketState._fields) == sum(int(count or 1) for _, count in fields)
+    assert kernel_maps.SOCKET_STATE.format == "<" + "".join(codes[type_] * int(count or 1) for type_, count in fields)
+    assert len(kernel_maps.SocketState._fields) == sum(int(count or 1) for _, count in fields)
 
 
 def test_every_hook_and_stage_is_a_function_of_the_program_and_no_other_is_visible() -> None:
     visible = re.findall(r"^int (\w+)\(struct bpf_raw_tracepoint_args \*ctx\)$", SOURCES["program.c"], re.MULTILINE)
-    assert sorted(visible) == sorted([*program.STAGES, *(hook.function for hook in program.HOOKS)])
+    assert sorted(visible) == sorted([*kernel_maps.STAGES, *(hook.function for hook in host.HOOKS)])
 
 
 def test_every_offset_the_sources_use_is_passed_and_every_one_passed_is_used() -> None:
@@ -136,15 +136,15 @@ def test_cgroup_has_the_inode_of_its_folder_and_its_depth(tmp_path: Path) -> Non
 def test_process_without_capabilities_is_told_to_use_sudo(tmp_path: Path) -> None:
     (tmp_path / "status").write_text("CapEff:\t0000000000000000\n")
     with pytest.raises(NotRoot, match="sudo"):
-        program.check_privileges(tmp_path / "status")
+        host.check_privileges(tmp_path / "status")
 
 
 def test_lockdown_is_an_error_in_confidentiality_mode_alone(tmp_path: Path) -> None:
     (tmp_path / "lockdown").write_text("none [integrity] confidentiality\n")
-    program.check_lockdown(tmp_path / "lockdown")
+    host.check_lockdown(tmp_path / "lockdown")
     (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
     with pytest.raises(Lockdown, match="lockdown=integrity"):
-        program.check_lockdown(tmp_path / "lockdown")
+        host.check_lockdown(tmp_path / "lockdown")
 
 
 def test_verifier_reason_is_its_sentence_and_not_its_listing() -> None:
@@ -155,12 +155,12 @@ def test_verifier_reason_is_its_sentence_and_not_its_listing() -> None:
         "processed 1173 insns (limit 1000000) max_states_per_insn 1",
         "",
     ]
-    assert program.verifier_reason(log).startswith("R2 min value is negative")
+    assert host.verifier_reason(log).startswith("R2 min value is negative")
 
 
 def test_compile_error_is_the_first_error_with_file_and_line() -> None:
     log = ["In file included from x", "bpf/emit.h:12:3: error: use of undeclared identifier 'y'", "1 error generated."]
-    assert program.compile_error(log) == "bpf/emit.h:12:3: error: use of undeclared identifier 'y'"
+    assert host.compile_error(log) == "bpf/emit.h:12:3: error: use of undeclared identifier 'y'"
 
 
 def test_member_that_the_kernel_lacks_is_the_host_s_error() -> None:

@@ -75,7 +75,7 @@ def test_the_event_s_fields_are_described_with_their_offsets() -> None:
 
 
 def test_counters_are_listed_by_the_names_that_the_recorder_gives_them() -> None:
-    from recorder.program import COUNTERS
+    from recorder.kernel_maps import COUNTERS
 
     section = TEXT.split("### Counters (5)")[1].split("### Mark")[0]
     assert set(COUNTERS) <= set(re.findall(r"`(\w+)`", section))

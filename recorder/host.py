@@ -1,0 +1,100 @@
+"""What a kernel recording needs of the host, asked before anything is compiled: each lack an error with its mend.
+
+Knows files under /proc and /sys and what compilers and verifiers print. Never loads anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from recorder.errors import Lockdown, NoHeaders, NoTracefs, NotRoot
+
+EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
+LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
+CAPABILITIES: Final = {21: "CAP_SYS_ADMIN"}  # include/uapi/linux/capability.h; older kernels have no CAP_BPF
+
+
+class Hook(NamedTuple):
+    """A function of bpf/program.c and the tracepoint it is for; an optional one may be missing in the kernel."""
+
+    function: str
+    category: str
+    tracepoint: str
+    optional: bool = False
+
+
+HOOKS: Final = (
+    Hook("on_fork", "sched", "sched_process_fork"),
+    Hook("on_exec", "sched", "sched_process_exec"),
+    Hook("on_exit", "sched", "sched_process_exit"),
+    Hook("on_free", "sched", "sched_process_free"),
+    Hook("on_state", "sock", "inet_sock_set_state", optional=True),
+    Hook("on_send_length", "sock", "sock_send_length", optional=True),
+    Hook("on_recv_length", "sock", "sock_recv_length", optional=True),
+    Hook("on_sys_exit", "raw_syscalls", "sys_exit"),
+)
+# Programs that only a tail call reaches, by their place in the map `stages`.
+
+
+def _tracepoint_exists(hook: Hook) -> bool:
+    return any((events / hook.category / hook.tracepoint).is_dir() for events in EVENTS)
+
+
+def available_hooks() -> list[Hook]:
+    """The hooks that this kernel has; `NoTracefs` when tracefs is not mounted or a needed one is missing."""
+    if not any((events / "sched").is_dir() for events in EVENTS):
+        raise NoTracefs("tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing")
+    missing = [hook for hook in HOOKS if not _tracepoint_exists(hook)]
+    if needed := [f"{hook.category}:{hook.tracepoint}" for hook in missing if not hook.optional]:
+        raise NoTracefs(
+            f"the kernel lacks the tracepoint {', '.join(needed)}", "run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
+        )
+    return [hook for hook in HOOKS if hook not in missing]
+
+
+def check_privileges(status: Path = Path("/proc/self/status")) -> None:
+    """`NotRoot` unless the process may load and attach."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
+    mask = int(effective[1], 16) if effective else 0
+    if absent := [name for bit, name in CAPABILITIES.items() if not mask >> bit & 1]:
+        raise NotRoot(f"recording needs root ({', '.join(absent)})", "run it with sudo")
+
+
+def check_lockdown(path: Path = LOCKDOWN) -> None:
+    """`Lockdown` in confidentiality mode, where bpf_probe_read_kernel is refused; integrity mode permits it."""
+    if path.is_file() and "[confidentiality]" in path.read_text():
+        raise Lockdown(
+            "the kernel is locked down (confidentiality): BPF may not read kernel memory",
+            "boot with lockdown=integrity",
+        )
+
+
+def check_headers() -> None:
+    """`NoHeaders` when bcc would find no kernel headers; their version does not matter (offsets come from BTF)."""
+    build = Path("/lib/modules") / os.uname().release / "build"
+    if "BCC_KERNEL_SOURCE" in os.environ or build.is_dir() or Path("/sys/kernel/kheaders.tar.xz").is_file():
+        return
+    raise NoHeaders(
+        f"no kernel headers at {build}",
+        "apt-get install linux-headers-amd64 and link its folders there as build and source (make setup does it)",
+    )
+
+
+def compile_error(lines: Sequence[str]) -> str:
+    """The compiler's first error, as one line."""
+    errors = [line.strip() for line in lines if "error:" in line]
+    return errors[0] if errors else (lines[-1].strip() if lines else "no message")
+
+
+def verifier_reason(lines: Sequence[str]) -> str:
+    """The verifier's sentence: the last line before its statistics that is not the program's listing."""
+    for line in reversed(lines):
+        text = line.strip()
+        listing = re.match(r"(\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx)", text)
+        if text and not listing:
+            return text
+    return "no reason given"

@@ -1,0 +1,58 @@
+"""The kernel program's maps as Python reads and writes them: bpf/maps.h mirrored, a test compares the two.
+
+Knows layouts and names, no descriptor.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+# Bits of the target byte, bpf/maps.h.
+TARGET_YES: Final = 1
+TARGET_NEVER: Final = 2
+
+# enum counter of bpf/maps.h, in its order; a test compares the two.
+COUNTERS: Final = (
+    "data_lost",
+    "control_lost",
+    "lost_bytes",
+    "gap_bytes",
+    "faults",
+    "scratch_busy",
+    "control_busy",
+    "sockets_new",
+    "sockets_gone",
+    "map_sockets_full",
+    "map_descriptors_full",
+    "unplaced_calls",
+    "identity_unsure",
+    "tail_call_failed",
+)
+# enum stage of bpf/maps.h, in its order.
+STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
+
+# struct socket_state of bpf/maps.h; a test compares the two.
+SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHHHI")
+
+
+class SocketState(NamedTuple):
+    """One value of the map `sockets`, by the names of bpf/maps.h; pairs of receive and send are two fields."""
+
+    inode: int
+    generation: int
+    socket: int
+    received: int
+    sent: int
+    turn: int
+    descriptor: int
+    counted_received: int
+    counted_sent: int
+    copied_sequence: int
+    write_sequence: int
+    state: int
+    family: int
+    protocol: int
+    turn_direction: int
+    flags: int
+    reserved: int
