@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Final, TextIO
 
-from recorder.program import EVENTS
+from recorder.host import EVENTS
 
 MARKER: Final = b"ebpf-rec "  # what bpf/emit.h's trace() begins with
 POLL_MILLISECONDS: Final = 100

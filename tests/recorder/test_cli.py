@@ -10,9 +10,9 @@ import pytest
 from recorder import cli, isolation
 from recorder.commands import capture
 from recorder.errors import TargetError, UsageError
+from recorder.kernel_maps import COUNTERS
 from recorder.limits import RecordingLimits, parse_duration, parse_size, space_to_keep
 from recorder.privileges import CAP_BPF, CAP_SYS_ADMIN, invoking_identity, missing
-from recorder.program import COUNTERS
 from recorder.summary import LOSSES, counted, losses, size
 from recorder.tracepipe import ours
 
