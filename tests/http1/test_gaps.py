@@ -55,7 +55,7 @@ def test_what_no_exchange_can_state_is_left_unplaced() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_gap_changes_no_exchange_before_it(data: st.DataObject) -> None:
     """Whatever is lost, the exchanges that had ended before are the same as without the loss."""
     count = data.draw(st.integers(2, 5))
@@ -72,7 +72,7 @@ def test_a_gap_changes_no_exchange_before_it(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_after_a_gap_every_later_exchange_pairs_right(data: st.DataObject) -> None:
     """Each response says whose it is: whatever is lost, no response is given to another request, and the exchanges
     that began after the one that was damaged are whole."""

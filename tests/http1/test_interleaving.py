@@ -29,7 +29,7 @@ def pipelined(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
 
 
 @given(pipelined(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_interleaving_that_causality_allows(
     conversation: tuple[list[bytes], list[bytes]], data: st.DataObject
 ) -> None:

@@ -75,7 +75,7 @@ def ours(message: Any) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 @given(st.lists(REQUESTS, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_pipelined_requests_are_read_as_httptools_reads_them(requests: list[bytes]) -> None:
     collector = Collector()
     httptools.HttpRequestParser(collector).feed_data(b"".join(requests))
@@ -85,7 +85,7 @@ def test_pipelined_requests_are_read_as_httptools_reads_them(requests: list[byte
 
 
 @given(st.lists(RESPONSES, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_responses_are_read_as_httptools_reads_them(responses: list[bytes]) -> None:
     collector = Collector()
     httptools.HttpResponseParser(collector).feed_data(b"".join(responses))
@@ -106,7 +106,7 @@ def read_with_h11(client: h11.Connection) -> list[Any]:
 
 
 @given(METHODS | st.just("HEAD"), st.sampled_from([200, 204, 304, 404]), FIELDS, st.binary(min_size=1, max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_response_is_framed_by_its_request_as_h11_frames_it(
     method: str, status: int, fields: list[tuple[str, str]], body: bytes
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_response_is_framed_by_its_request_as_h11_frames_it(
 
 
 @given(REQUESTS, st.integers(0, 400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_request_that_is_cut_is_whole_for_both_or_for_neither(request: bytes, cut: int) -> None:
     """RFC 9112 §8."""
     server = h11.Connection(h11.SERVER)

@@ -103,7 +103,7 @@ _STEP = st.tuples(
 
 
 @given(st.lists(_STEP, max_size=12), st.booleans())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_no_conversation_raises_or_leaves_anything_behind(steps: list[Step], joined: bool) -> None:
     """The recorded peer is never an exception; ordinals count up; positions stay inside what was fed."""
     from msgspec.structs import replace
