@@ -413,7 +413,7 @@ class StraceLog:
         tgid = self._task(call.pid).table.tgid
         if tgid not in self._described:
             self._described.add(tgid)
-            self._recording.process(Process(tgid, time=call.time))
+            self._recording.process(Process(tgid, comm=self.lines.names.get(tgid, ""), time=call.time))
         return Caller(tgid, call.pid, -1 if number is None else number, NUMBERS.get(call.name, 0))
 
     def _close_ended(self, time: int) -> None:

@@ -19,7 +19,7 @@ TICK: Final = 1000  # ns between two lines of a log without times
 ABSOLUTE: Final = 100_000_000  # seconds: a larger number is a time since 1970 (-ttt), a smaller one a distance (-r)
 
 _LINE: Final = re.compile(
-    r"(?:\[pid\s+(?P<bracketed>\d+)(?:<.*?>)?\]\s+|(?P<pid>\d+)(?:<.*?>)?\s+)?"
+    r"(?:\[pid\s+(?P<bracketed>\d+)(?:<(?P<named>.*?)>)?\]\s+|(?P<pid>\d+)(?:<(?P<comm>.*?)>)?\s+)?"
     r"\s*(?:(?:(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<part>\d{1,9}))?"
     r"|(?P<whole>\d+)\.(?P<fraction>\d{1,9}))\s+(?:\(\+\s*[\d.]+\)\s+)?)?"
     r"(?P<text>\S.*)",
@@ -98,6 +98,7 @@ class Lines:
     clock: Clock = field(default_factory=Clock)
     calls: int = 0
     skipped: int = 0
+    names: dict[int, str] = field(default_factory=dict)  # of threads, as -Y gives them
     unfinished: dict[int, tuple[str, str, int, object]] = field(default_factory=dict)
 
     def feed(self, line: str) -> Call | Exited | None:
@@ -108,6 +109,8 @@ class Lines:
             return None
         pid = int((match["bracketed"] or match["pid"] or "0")[:9])
         text = match["text"]
+        if name := match["named"] or match["comm"]:
+            self.names[pid] = name
         call = _CALL.match(text)
         if call:
             return self._call(pid, self.clock.read(match), call[1], text.rstrip(), call.end())

@@ -61,17 +61,22 @@ class Items:
 
 Value = Text | Word | Structure | Items
 
-_STRING: Final = re.compile(r'@?"((?:[^"\\]|\\.)*)"(\.\.\.)?')
+_STRING: Final = re.compile(r'@?"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?', re.DOTALL)
 # A note ends at a ">" that something may follow: "->" between addresses is none, nor is one inside a path.
 _WORD: Final = re.compile(r"~?[^\s,{}\[\]()\"<>=]+(?:<(.*?)>(?=[\s,)\]}|]|$))?")
 _SPACE: Final = re.compile(r"(?:\s+|/\*.*?\*/)*")
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
+_ALL_HEXADECIMAL: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "f": "\f", "a": "\a", "b": "\b", "e": "\x1b"}
 _CLOSING: Final = {"[": "]", "{": "}", "(": ")"}
 
 
 def unescape(text: str) -> bytes:
     """The bytes of a string in either style: C and octal escapes, or hexadecimal (-x, -xx). ValueError: over 255."""
+    if "\\" not in text:
+        return text.encode("latin-1")
+    if _ALL_HEXADECIMAL.fullmatch(text):  # the style of -xx, twenty times faster so
+        return bytes.fromhex(text.replace("\\x", ""))
     return _ESCAPE.sub(_character, text).encode("latin-1")
 
 

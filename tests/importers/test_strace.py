@@ -195,6 +195,10 @@ def test_every_form_of_a_line_gives_the_same_bytes(times: str, pids: str) -> Non
     assert {each.tgid for each in seen.events} == ({4711} if pids != "none" else {0})
 
 
+def test_the_names_that_strace_gives_processes_are_kept() -> None:
+    assert [each.comm for each in capture(f"4711<server> {ACCEPT}\n").processes] == ["server"]
+
+
 def test_times_are_those_of_the_return() -> None:
     log = f'4 23:59:59.500000 {ACCEPT} <0.250000>\n4 00:00:01.000000 read(7, "abc", 9) = 3\n'
     seen = only(log)
