@@ -18,6 +18,7 @@ from capfile.frames import Socket
 from replay.events import Item
 from replay.ledger import Ledger
 from replay.stream import Bytes, Eof, Gap, StreamEvent
+from replay.turns import Turns
 
 MAX_SOCKETS: Final = 1 << 18  # open at once; about 1 KiB each
 MAX_HELD_BYTES: Final = 8 << 20  # of one direction, waiting for bytes in front of them
@@ -103,6 +104,7 @@ class Streams:
         self._children: dict[int, set[int]] = {}
         self._used_sockets: dict[int, set[SocketState]] = {}  # process -> its sockets, for the moment of its exit
         self._unsettled: deque[tuple[int, SocketState, _Direction]] = deque()
+        self._turns: Turns[SocketState] = Turns()
         self.skipped: Counter[str] = Counter()
         self._actions: Final[dict[int, Callable[[Event, SocketState], list[Step]]]] = {
             Kind.SOCKET: self._facts,
@@ -152,14 +154,16 @@ class Streams:
             steps = self._data(item, socket, socket.send if item.direction == Direction.SEND else socket.receive)
         else:
             steps = self._control(item)
-        return unsettled + steps if unsettled else steps
+        if unsettled:
+            steps = unsettled + steps
+        return self._turns.take(steps) if self._unsettled or unsettled or self._turns else steps
 
     def finish(self) -> list[Step]:
         """The recording is over: whatever is open is still open."""
         steps: list[Step] = []
         for socket in sorted(self._sockets.values(), key=lambda s: (s.generation, s.socket)):
             steps += self._end(socket, "end-of-capture", max(socket.receive.last_time, socket.send.last_time))
-        return steps
+        return self._turns.take(steps)
 
     # -- sockets
 

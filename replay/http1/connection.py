@@ -66,7 +66,7 @@ class Http1Connection:
         """Take one event of `flow`; the exchanges that it finished."""
         if flow == "request":
             self.request_framer.feed(event)
-            if self.pairing.orphans:
+            if self.pairing.orphans or self.pairing.inferred:
                 self.pairing.settle_orphans()
         else:
             self.response_framer.feed(event)

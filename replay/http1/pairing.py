@@ -66,6 +66,8 @@ class Pairing:
         self._pipelined = False  # more than one request was once seen to wait without a loss
         self._closed = ""
         self.orphans: list[Slot] = []  # not settled
+        # not settled either: a request that is lost behind theirs may be the one that was answered
+        self.inferred: list[Slot] = []
         self._held: list[tuple[Slot, int]] = []  # responses in doubt, and the last request that each may answer
         self._least = 0  # how many requests are surely passed over by the first of them
         self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
@@ -106,6 +108,9 @@ class Pairing:
     def requests_skipped(self, losses: list[Loss]) -> None:
         """A request, or more, lies in `losses`. A response without a request that is not settled explains it;
         otherwise one that has not come may."""
+        for slot in self.inferred:
+            if slot.response is not None:
+                slot.response.problem("paired-by-inference")
         if self.orphans:
             self._explain(self.orphans[0], losses)
         elif not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
@@ -122,9 +127,10 @@ class Pairing:
 
     def settle_orphans(self) -> None:
         """The request direction went on: responses without a request have none."""
-        for slot in self.orphans:
+        for slot in self.orphans + self.inferred:
             slot.settled = True
         self.orphans.clear()
+        self.inferred.clear()
 
     def remove(self, slot: Slot) -> None:
         """It was no exchange."""
@@ -154,6 +160,9 @@ class Pairing:
         self._state(losses, passed, message)
         slot = self._next_waiting(certain=not doubt)
         slot.response = message
+        if doubt and slot.request is not None and not self.waiting:
+            slot.settled = False
+            self.inferred.append(slot)
         return slot
 
     def _next_waiting(self, *, certain: bool) -> Slot:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fixtures import running
-from fixtures.asking import Asked, Client, differences, exchanges, verify
+from fixtures.asking import Asked, Client, Document, differences, exchanges, number_of, seen, verify
 from fixtures.servers.routes import content
 
 REQUESTS = 1_009
@@ -76,3 +79,50 @@ def test_a_thousand_and_nine_requests_through_nginx_under_load_are_all_there(tmp
     status, text = verify(capture)
     assert (status, "complete" in text) == (0, True), text
     assert "lost: nothing" in lost(recorder.said)
+
+
+def pairs_that_do_not_belong(documents: list[Document]) -> list[Document]:
+    """Exchanges whose answer, by its declared length, is not the answer to their question."""
+    return [d for d in documents if d["request"] and d["response"] and not belongs(d)]
+
+
+def belongs(document: Document) -> bool:
+    declared = {name.lower(): value for name, value in document["response"]["headers"]}
+    return declared["content-length"] == re.sub("^/bytes/", "", document["request"]["target"])
+
+
+def is_inferred(document: Document) -> bool:
+    """Whether the exchange says itself that its pairing is an inference."""
+    return any(problem["code"] == "paired-by-inference" for problem in document["problems"])
+
+
+def report(capture: Path) -> dict[str, Any]:
+    words = [running.tool("ebpf-replay"), "verify", "--json", str(capture)]
+    found: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
+    return found
+
+
+def test_with_rings_too_small_verify_names_what_is_missing_and_the_rest_pairs_rightly(tmp_path: Path) -> None:
+    serve_files(tmp_path, SMALL)
+    capture = tmp_path / "small.cap"
+    with (
+        running.nginx(tmp_path, sendfile=False) as server,
+        running.recording(capture, "--pid", str(server.pid), "--ring-size", "65536") as recorder,
+    ):
+        asked = ask_from_many(server, SMALL)
+    assert "lost: nothing" not in lost(recorder.said)
+    status, text = verify(capture)
+    assert status == 1
+    assert "ring-full" in text
+
+    documents = exchanges(capture)
+    whole = [d for d in documents if d["complete"] and not is_inferred(d)]
+    assert 0 < len(whole) < REQUESTS
+    assert [d for d in whole if seen(d) != asked[number_of(d)]] == []
+    assert [d for d in pairs_that_do_not_belong(documents) if not is_inferred(d)] == []
+
+    found = report(capture)
+    assert found["complete"] is False
+    audited = [c for c in found["connections"] if c["balanced"] is not None]
+    assert audited
+    assert all(c["balanced"] for c in audited), "what was captured and what is missing is what the kernel counted"
