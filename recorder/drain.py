@@ -96,11 +96,12 @@ class Drain:
         self._thread.start()
 
     def finish(self) -> None:
-        """Drain what is left and end the thread. The kernel program is detached already, so that it is the last."""
+        """Drain what is left and end the thread; `error` says what ended it before, if anything did.
+
+        The kernel program is detached already, so that what is left is the last.
+        """
         self._stop.set()
         self._thread.join()
-        if self.error is not None:
-            raise self.error
 
     def submit(self, frame: Frame) -> None:
         """Have the drain's thread append `frame`; safe from any thread."""

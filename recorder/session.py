@@ -19,7 +19,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from capfile.frames import Counters, Frame, Header, Mark
@@ -28,26 +27,18 @@ from recorder import output, privileges, processes, rings
 from recorder.command import Command
 from recorder.control import Control
 from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Compressor, Drain
-from recorder.errors import RingError, TargetError
+from recorder.errors import RecorderError, RingError, TargetError
 from recorder.flush import Flusher
 from recorder.header import header
 from recorder.limits import space_to_keep
 from recorder.options import KernelProgram, Options, Outcome
 from recorder.preflight import output_as
+from recorder.reasons import ENDS_COMMAND, FAILURES, SIGNAL_STATUS, Reasons, foreground
 from recorder.recording import Recording
 from recorder.tracepipe import TracePipe
 
 LOOK_SECONDS: Final = 0.25  # how often limits, free space and processes are looked at
 GRACE_SECONDS: Final = 3.0  # what a command gets to end by itself after a signal
-STOP_SIGNALS: Final[dict[int, str]] = {
-    signal.SIGINT: "interrupt",
-    signal.SIGTERM: "terminated",
-    signal.SIGHUP: "hangup",
-}
-FAILURES: Final = frozenset({"disk-full", "output-error"})
-# The command is asked to end with the recording for these; a full file or disk leaves it alone.
-ENDS_COMMAND: Final = frozenset({*STOP_SIGNALS.values(), "duration", "output-closed"})
-SIGNAL_STATUS: Final = 128
 
 
 class Session:
@@ -66,7 +57,7 @@ class Session:
         self._load = load
         self._progress = progress
         self._command: Command | None = None
-        self._reasons: deque[str] = deque()  # the first one ends the recording
+        self._reasons = Reasons()
         self._chunks: deque[bytes] = deque()
         self._recording_id = str(uuid.uuid4())
         self._cpus = rings.online_cpus()
@@ -86,8 +77,7 @@ class Session:
             if self.options.command:
                 self._command = Command(self.options.command, self.identity, self.options.environment)
                 stack.callback(self._abandon_command)
-            self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            stack.enter_context(self._signals(wake))
+            stack.enter_context(self._reasons.from_signals())
             wanted = self._wanted()
             self.program = self._load(wanted)
             stack.callback(self.program.close)
@@ -99,7 +89,7 @@ class Session:
             if trace is not None:
                 trace.start()
                 stack.callback(trace.close)
-            return self._record(target, wake)
+            return self._record(target)
 
     @property
     def seconds(self) -> float:
@@ -149,11 +139,11 @@ class Session:
         for pid in sorted(known - {command.pid if command else 0}):  # the command is still a copy of this process
             self.control.learn(pid, now)
 
-    def _record(self, target: output.Target, wake: int) -> Outcome:
+    def _record(self, target: output.Target) -> Outcome:
         fd = output.open_output(target, lambda: bool(self._reasons))
         self.started = time.monotonic()
         self.recording = Recording(
-            target, fd, self.options.limits, self._describe, self._introduction, self._reasons.append
+            target, fd, self.options.limits, self._describe, self._introduction, self._reasons.add
         )
         for frame in self.control.take():
             self.recording.write(frame)
@@ -162,7 +152,7 @@ class Session:
             self._data,
             self._control_rings,
             self.recording,
-            lambda chunk: self._hand_over(chunk, wake),
+            self._hand_over,
             self._ledger,
             Compressor() if self.options.compress else None,
             STREAM_FLUSH_SECONDS if stream else FLUSH_SECONDS,
@@ -178,23 +168,23 @@ class Session:
             self.drain.finish()
         outcome = self._close()
         flusher.finish()
+        if self.drain.error is not None:
+            raise RecorderError(f"the recording was cut short by a fault of its own: {self.drain.error!r}")
         return outcome
 
-    def _hand_over(self, chunk: bytes, wake: int) -> None:
+    def _hand_over(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
-        with contextlib.suppress(BlockingIOError):
-            os.write(wake, b"c")
+        self._reasons.notify()
 
     def _loop(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._wake, selectors.EVENT_READ)
+            selector.register(self._reasons.wake, selectors.EVENT_READ)
             if self._command is not None:
                 selector.register(self._command.pidfd, selectors.EVENT_READ)
             look = 0.0
             while not self._ended():
                 selector.select(self._patience())
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake, 4096)
+                self._reasons.heard()
                 self._heed_control()
                 if time.monotonic() >= look:
                     look = time.monotonic() + LOOK_SECONDS
@@ -212,19 +202,19 @@ class Session:
         """Whether it is over; a command is given time to end by itself first."""
         duration = self.options.limits.duration
         if duration is not None and self.seconds >= duration:
-            self._reasons.append("duration")
+            self._reasons.add("duration")
         command = self._command
         if command is not None and command.poll():
-            self._reasons.append("child-exit")
+            self._reasons.add("child-exit")
             return True
         if not self._reasons:
             return False
-        if command is None or self._reasons[0] not in ENDS_COMMAND:
+        if command is None or self._reasons.first not in ENDS_COMMAND:
             return True
         if self._deadline is None:
             self._deadline = time.monotonic() + GRACE_SECONDS
-            if not (self._reasons[0] == "interrupt" and foreground()):  # the terminal has sent it to the command too
-                command.signal(signal.SIGTERM if self._reasons[0] != "interrupt" else signal.SIGINT)
+            if not (self._reasons.first == "interrupt" and foreground()):  # the terminal has sent it to the command too
+                command.signal(signal.SIGTERM if self._reasons.first != "interrupt" else signal.SIGINT)
         return time.monotonic() >= self._deadline
 
     def _heed_control(self) -> None:
@@ -235,8 +225,10 @@ class Session:
 
     def _look(self) -> None:
         self.control.forget_dead(processes.alive)
+        if self.drain.error is not None:
+            self._reasons.add("internal-error")
         if self.options.pids and not self.control.live & self._awaited():
-            self._reasons.append("target-exit")
+            self._reasons.add("target-exit")
         self._guard_space()
         if self._progress is not None:
             self._progress(self)
@@ -251,7 +243,7 @@ class Session:
         with contextlib.suppress(OSError):
             space = os.statvfs(folder)
             if space.f_bavail * space.f_frsize < space_to_keep(space.f_blocks * space.f_frsize):
-                self._reasons.append("disk-full")
+                self._reasons.add("disk-full")
 
     def _describe(self, segment: int) -> Header:
         return header(self.options, segment, self._recording_id, self.program.probes, self.ring_size)
@@ -270,7 +262,7 @@ class Session:
 
     def _close(self) -> Outcome:
         self._heed_control()
-        reason = self.recording.stopped or self._reasons[0]
+        reason = self.recording.stopped or self._reasons.first
         for frame in self.control.take():
             self.recording.write(frame)
         new = sorted(set(rings.online_cpus()) - set(self._cpus))
@@ -312,34 +304,10 @@ class Session:
         if self._command is not None:
             self._command.abandon()
 
-    @contextlib.contextmanager
-    def _signals(self, wake: int) -> Iterator[None]:
-        def heed(number: int, _: FrameType | None) -> None:
-            if any(reason in STOP_SIGNALS.values() for reason in self._reasons):
-                os._exit(SIGNAL_STATUS + number)  # the second one: at once; what was written stays and opens
-            self._reasons.append(STOP_SIGNALS[number])
-            with contextlib.suppress(BlockingIOError):
-                os.write(wake, b"s")
-
-        before = {number: signal.signal(number, heed) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
 
 def _rows(sequences: list[int], opened: Sequence[rings.Ring]) -> list[list[int]]:
     lost = {ring.cpu: ring.lost() for ring in opened}
     return [[number, lost.get(cpu, 0)] for cpu, number in enumerate(sequences)]
-
-
-def foreground() -> bool:
-    """Whether a Ctrl-C on the terminal reaches this process's whole group, a command included."""
-    for fd in (0, 2):
-        with contextlib.suppress(OSError):
-            return os.tcgetpgrp(fd) == os.getpgrp()
-    return False
 
 
 def warn(message: str) -> None:

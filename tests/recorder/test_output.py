@@ -170,3 +170,17 @@ def test_the_high_water_mark_is_the_fullest_the_ring_has_been(tmp_path: Path) ->
     bench.data.event(payload=b"x")
     bench.drain.drain_pass()
     assert 0.48 < bench.drain.high_water < 0.52
+
+
+def test_a_fault_of_the_drain_is_kept_for_the_session_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+
+    def faulty() -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(bench.drain, "drain_pass", faulty)
+    bench.data.fd = bench.control.fd = os.open("/dev/null", os.O_RDONLY)
+    bench.drain.start()
+    bench.drain.finish()
+    os.close(bench.data.fd)
+    assert isinstance(bench.drain.error, ValueError)
