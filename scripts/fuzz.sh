@@ -6,6 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly SECONDS_EACH=${1:-30}
 scripts/setup.sh python
 .venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip -q install --disable-pip-version-check -e '.[fuzz]'
-for target in read replay; do
+for target in read replay tools; do
     .venv/bin/python -m tests.fuzz.run "$target" "$SECONDS_EACH" 2>&1 | grep -v -e '^#' -e 'INFO: Instrumenting'
 done
