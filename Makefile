@@ -6,7 +6,7 @@ demo: ; @scripts/demo.sh # record a real server from the kernel and replay it
 bpf: ; @scripts/bpf.sh $(BPF_CFLAGS) # compile the kernel program, load it without recording, print its size (BPF_CFLAGS: for the compiler)
 test: ; @scripts/test.sh $(ARGS) # all tests; the live ones where this kernel can be recorded (ARGS: for pytest)
 check: ; @scripts/check.sh # lint, format and types
-fuzz: ; @scripts/fuzz.sh $(ARGS) # a short round of fuzzing the reader and the pipeline (ARGS: seconds)
+fuzz: ; @scripts/fuzz.sh $(ARGS) # a short round of fuzzing the reader, the pipeline and the tools (ARGS: seconds)
 wheel: ; @scripts/wheel.sh # build the package, install it in a clean environment, replay the fixtures with it
 fixtures: ; @scripts/fixtures.sh $(ARGS) # record the fixtures again, live (ARGS: names)
 box: ; @scripts/vm.sh box # a Vagrant box from Debian's packages alone

@@ -1,19 +1,21 @@
 """Where the chunks of a segment are and what is in them: from its Index frames, or found by scanning.
 
-And the use of it: `Selection` says which chunks a reader needs for a stretch of time or for some sockets.
+And the use of it: `chunk_filter` says which chunks a reader needs for stretches of time or for some sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
 from capfile.errors import CapfileError
 from capfile.frames import Chunk, End, FrameKind, Header, Index, Ring
 from capfile.payload import decode
-from capfile.reader import Reader
-from capfile.scan import Scanner
+from capfile.reader import Reader, Wanted
+from capfile.scan import RawFrame, Scanner
 from capfile.source import source_of
 from capfile.wire import START
 
@@ -74,40 +76,40 @@ def index_of(file: BinaryIO) -> SegmentIndex:
 
 
 def read_index(file: BinaryIO) -> SegmentIndex | None:
-    """From the End frame at the end of `file` and the Index frames that it names; None if one is not there."""
+    """From the End frame at the end of `file` and the Index frames that it names; None if one is not there, or if the
+    file is several segments put end to end (their offsets are not the file's)."""
     scanner = Scanner(source_of(file))
-    end = _end(scanner)
-    if end is None or not end.index:
-        return None
     found = SegmentIndex()
     try:
+        first = scanner.examine(0)
+        last = _last(scanner)
+        if first is None or last is None or first.head.tag != last.head.tag:
+            return None
+        end = decode(End, last.prefix(last.head.length)).frame
+        assert isinstance(end, End)
         for offset in end.index:
             raw = scanner.examine(offset)
-            if raw is None or raw.head.kind != FrameKind.INDEX:
+            if raw is None or raw.head.kind != FrameKind.INDEX or raw.head.tag != last.head.tag:
                 return None
             frame = decode(Index, raw.prefix(raw.head.length)).frame
             assert isinstance(frame, Index)
             found.add(frame)
     except CapfileError:
         return None
-    return found
+    return found if end.index else None
 
 
-def _end(scanner: Scanner) -> End | None:
-    """The End frame, if it is what the input ends with and the input is one segment."""
+def _last(scanner: Scanner) -> RawFrame | None:
+    """The End frame, if it is what the input ends with."""
     size = scanner.source.end(0)
     start = max(0, size - TAIL)
     tail = scanner.source.read(start, TAIL)
     at = tail.rfind(START)
     while at >= 0:
-        try:
+        with contextlib.suppress(CapfileError):
             raw = scanner.examine(start + at)
             if raw is not None and raw.head.kind == FrameKind.END and raw.end == size:
-                frame = decode(End, raw.prefix(raw.head.length)).frame
-                assert isinstance(frame, End)
-                return frame
-        except CapfileError:
-            pass
+                return raw
         at = tail.rfind(START, 0, at)
     return None
 
@@ -123,48 +125,28 @@ def scan_index(frames: Reader) -> SegmentIndex:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What is wanted of a recording: events of [first, last] (ns, both included), of some sockets, or both.
+def chunk_filter(
+    intervals: Sequence[tuple[int, int]], generations: Set[int] | None = None, index: SegmentIndex | None = None
+) -> Wanted:
+    """For a Reader: the chunks that may hold an event of these intervals of time and of these sockets.
 
-    `wanted` is what a Reader asks for each chunk. Control rings are always wanted: they are small, and without them
-    nobody would know what a socket is. A chunk is left out only where it certainly holds nothing that is asked for.
+    `intervals`: [first, last] in ns, ascending and apart. Control chunks are always wanted: they are small, and without
+    them nobody would know what a socket is. A chunk is left out only where it certainly holds nothing that is
+    asked for.
     """
+    begins, ends = [begin for begin, _ in intervals], [end for _, end in intervals]
+    rows = {row.offset: row.generations for row in index.chunks} if index and generations is not None else {}
 
-    first: int = 0
-    last: int = (1 << 64) - 1
-    generations: frozenset[int] | None = None
-
-    def reader_filter(self, index: SegmentIndex | None = None) -> ChunkFilter:
-        """The test of one segment's chunks; with its index sockets can be told apart."""
-        return ChunkFilter(self, {row.offset: row for row in index.chunks} if index else {}, self._life(index))
-
-    def _life(self, index: SegmentIndex | None) -> tuple[int, int]:
-        """The stretch of time outside which none of the wanted sockets lived."""
-        if index is None or self.generations is None:
-            return self.first, self.last
-        rows = [row for row in index.sockets if row.generation in self.generations]
-        if {row.generation for row in rows} != self.generations:
-            return self.first, self.last
-        return max(self.first, min(row.first_time for row in rows)), min(self.last, max(r.last_time for r in rows))
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkFilter:
-    """Call it as `Reader(wanted=…)` does."""
-
-    selection: Selection
-    rows: dict[int, ChunkRow]
-    life: tuple[int, int]
-
-    def __call__(self, offset: int, chunk: Chunk) -> bool:
-        """Whether the chunk at `offset` of its segment may hold something that is wanted."""
+    def wanted(offset: int, chunk: Chunk) -> bool:
         if chunk.ring == Ring.CONTROL:
             return True
-        if chunk.last_time < self.life[0] or chunk.first_time > self.life[1]:
+        at = bisect_left(ends, chunk.first_time)
+        if at == len(begins) or begins[at] > chunk.last_time:
             return False
-        row, wanted = self.rows.get(offset), self.selection.generations
-        return row is None or row.generations is None or wanted is None or not wanted.isdisjoint(row.generations)
+        inside = rows.get(offset)
+        return inside is None or generations is None or not generations.isdisjoint(inside)
+
+    return wanted
 
 
 def missing_segments(headers: Iterable[Header]) -> list[int]:

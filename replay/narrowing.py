@@ -6,8 +6,7 @@ missing nothing is narrowed: an answer must not depend on how much was read for 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from capfile.codec import pieces
@@ -74,18 +73,20 @@ class Lives:
         if event.kind in _ENDS:
             span[1] = event.time
 
-    def needed(self, generations: Iterable[int] | None, first: int, last: int) -> list[Interval] | None:
-        """All of the lives of these sockets, or of those that lived in [first, last]; None: everything is needed."""
+    def of(self, generations: Collection[int] | None, first: int, last: int) -> dict[int, list[int]] | None:
+        """The lives of these sockets, or of those that lived in [first, last]; None: that is not certain."""
         if not self.whole:
             return None
         if generations is None:
-            spans = [span for span in self.spans.values() if span[0] <= last + SLACK_NS and span[1] >= first - SLACK_NS]
-        else:
-            wanted = set(generations)
-            if not wanted <= self.spans.keys():
-                return None
-            spans = [self.spans[generation] for generation in wanted]
-        return _joined((begin - SLACK_NS, end + SLACK_NS) for begin, end in spans)
+            near, far = first - SLACK_NS, last + SLACK_NS
+            return {each: span for each, span in self.spans.items() if span[0] <= far and span[1] >= near}
+        known = {each: self.spans[each] for each in generations if each in self.spans}
+        return known if len(known) == len(set(generations)) else None
+
+
+def intervals(lives: Iterable[Sequence[int]]) -> list[Interval]:
+    """The stretches of time in which any of these lived: ascending and apart."""
+    return _joined((begin - SLACK_NS, end + SLACK_NS) for begin, end in lives)
 
 
 def _joined(intervals: Iterable[Interval]) -> list[Interval]:
@@ -97,16 +98,3 @@ def _joined(intervals: Iterable[Interval]) -> list[Interval]:
         else:
             joined.append((begin, end))
     return joined if len(joined) <= MAX_INTERVALS else [(joined[0][0], joined[-1][1])]
-
-
-def chunk_filter(intervals: list[Interval]) -> Callable[[int, Chunk], bool]:
-    """For a reader: control chunks, and data chunks that may hold an event of these intervals."""
-    begins, ends = [begin for begin, _ in intervals], [end for _, end in intervals]
-
-    def wanted(_: int, chunk: Chunk) -> bool:
-        if chunk.ring == Ring.CONTROL:
-            return True
-        at = bisect_left(ends, chunk.first_time)
-        return at < len(begins) and begins[at] <= chunk.last_time
-
-    return wanted

@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
@@ -21,9 +21,10 @@ from capfile.damage import Damage
 from capfile.errors import CapfileError
 from capfile.event import EVENT_SIZE, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, Frame, Header, Process
+from capfile.index import chunk_filter, read_index
 from capfile.reader import Reader, Wanted
 from replay.events import FOREVER, Quiet
-from replay.narrowing import Lives, chunk_filter, only_control
+from replay.narrowing import Lives, intervals, only_control
 
 SPOOL_MEMORY: Final = 64 << 20  # bytes of standard input kept in memory before they go to a temporary file
 
@@ -62,6 +63,11 @@ class Segment:
     header: Header
     reader: Reader  # the last that read it: knows how that went
     wanted: Wanted | None = None  # which chunks are read; None: all
+
+    def chunks_of(self, lives: Mapping[int, Sequence[int]]) -> Wanted:
+        """The chunks in which these sockets may be; the file's index, if it has one, knows more than their times."""
+        self.file.seek(0)
+        return chunk_filter(intervals(lives.values()), lives.keys(), read_index(self.file))
 
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
@@ -102,9 +108,9 @@ class Recording:
         for segment in self.segments:
             segment.wanted = only_control
         lives.feed(self.frames())
-        intervals = lives.needed(generations, first, last)
+        found = lives.of(generations, first, last)
         for segment in self.segments:
-            segment.wanted = None if intervals is None else chunk_filter(intervals)
+            segment.wanted = None if found is None else segment.chunks_of(found)
 
     def close(self) -> None:
         """Close its files."""

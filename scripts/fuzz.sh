@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A short round of coverage-guided fuzzing of the reader and of the whole pipeline: SECONDS of each (default 30). An
+# A short round of coverage-guided fuzzing of the reader, the whole pipeline and the file tools: SECONDS of each (default 30). An
 # input that breaks a promise is left in .cache/fuzz/, and the round fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

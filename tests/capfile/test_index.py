@@ -7,11 +7,11 @@ from pathlib import Path
 
 from capfile.event import Event
 from capfile.frames import Chunk, End, Header, Ring
-from capfile.index import Selection, index_of, missing_segments
+from capfile.index import chunk_filter, index_of, missing_segments, read_index
 from capfile.reader import Reader, decompressed
 from capfile.records import records
 from capfile.writer import Writer
-from tests.capfile.files import TAG, chunk, header
+from tests.capfile.files import TAG, chunk, header, written
 
 
 def capture(path: Path, end: bool = True) -> Path:
@@ -29,33 +29,39 @@ def capture(path: Path, end: bool = True) -> Path:
     return path
 
 
-def read_with(path: Path, selection: Selection) -> tuple[list[int], int]:
+def read_with(
+    path: Path, intervals: list[tuple[int, int]], generations: set[int] | None = None
+) -> tuple[list[int], int]:
     """First times of the data chunks read, and how many were passed over."""
     with path.open("rb") as file:
-        index = index_of(file)
-        reader = Reader(file, wanted=selection.reader_filter(index))
+        reader = Reader(file, wanted=chunk_filter(intervals, generations, index_of(file)))
         times = [each.first_time for each in reader if isinstance(each, Chunk) and each.ring == Ring.DATA]
         return times, reader.passed_over
 
 
+ALWAYS = [(0, 1 << 64)]
+
+
 def test_a_time_range_reads_its_chunks_alone(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.cap")
-    assert read_with(path, Selection(1250, 1410)) == ([1200, 1300, 1400], 17)
-    assert read_with(path, Selection()) == ([1000 + 100 * n for n in range(20)], 0)
+    assert read_with(path, [(1250, 1410)]) == ([1200, 1300, 1400], 17)
+    assert read_with(path, [(0, 1010), (1250, 1260), (1899, 1899), (9000, 9999)]) == ([1000, 1200, 1800], 17)
+    assert read_with(path, []) == ([], 20)
+    assert read_with(path, ALWAYS) == ([1000 + 100 * n for n in range(20)], 0)
 
 
 def test_a_socket_reads_its_chunks_alone(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.cap")
-    assert read_with(path, Selection(generations=frozenset({7}))) == ([1600, 1700], 18)
-    assert read_with(path, Selection(generations=frozenset({999}))) == ([], 20)
+    assert read_with(path, ALWAYS, {7}) == ([1600, 1700], 18)
+    assert read_with(path, ALWAYS, {999}) == ([], 20)
 
 
 def test_without_an_index_time_still_selects_and_sockets_need_all(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.cap", end=False)
     with path.open("rb") as file:
         assert index_of(file).rebuilt
-    assert read_with(path, Selection(1250, 1410)) == ([1200, 1300, 1400], 17)
-    assert len(read_with(path, Selection(generations=frozenset({7})))[0]) == 20
+    assert read_with(path, [(1250, 1410)]) == ([1200, 1300, 1400], 17)
+    assert len(read_with(path, ALWAYS, {7})[0]) == 20
 
 
 def test_a_rebuilt_index_says_where_the_chunks_are_as_the_written_one_does(tmp_path: Path) -> None:
@@ -102,7 +108,7 @@ def test_an_inner_file_s_end_is_not_taken_for_the_outer_one_s(tmp_path: Path) ->
 def test_events_of_a_selected_chunk_are_those_of_the_whole_file(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.cap")
     with path.open("rb") as file:
-        chunks = Reader(file, wanted=Selection(1300, 1350).reader_filter())
+        chunks = Reader(file, wanted=chunk_filter([(1300, 1350)]))
         data = [each for each in chunks if isinstance(each, Chunk) and each.ring == Ring.DATA]
     found = [each for part in data for each in records(decompressed(part)) if isinstance(each, Event)]
     assert [each.sequence for each in found] == list(range(300, 306))
@@ -115,3 +121,15 @@ def test_missing_segments_are_named() -> None:
     assert missing_segments(numbered(0, 1, 2)) == []
     assert missing_segments(numbered(5, 2, 3)) == [4]
     assert missing_segments([]) == []
+
+
+def test_the_index_of_segments_put_end_to_end_is_not_taken_for_the_whole_file_s(tmp_path: Path) -> None:
+    path = capture(tmp_path / "a.cap")
+    one = path.read_bytes()
+    other = written([header(segment=1), chunk(1)], tag=TAG + 1)
+    path.write_bytes(one + other)
+    with path.open("rb") as file:
+        assert read_index(file) is None
+    path.write_bytes(one)
+    with path.open("rb") as file:
+        assert read_index(file) is not None

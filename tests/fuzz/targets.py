@@ -19,6 +19,7 @@ from capfile.reader import Reader
 from capfile.records import records_of
 from capfile.scan import HEAD
 from capfile.wire import START, FrameHead
+from replay.cli import main
 from replay.pipeline import exchanges
 from replay.source import recordings
 
@@ -78,7 +79,22 @@ def replay(data: bytes) -> None:
         os.close(fd)
 
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"read": read, "replay": replay}
+def tools(data: bytes) -> None:
+    """The commands that look into a file or write another, on one from memory."""
+    fd = os.memfd_create("capture")
+    try:
+        os.write(fd, data)
+        path = f"/proc/self/fd/{fd}"
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            assert main(["info", path]) in (0, 3)
+            assert main(["dump", path]) in (0, 1, 3)
+            for words in (["slice", "--from", "5us", path], ["merge", path], ["redact", path]):
+                assert main([*words, "-o", "/dev/null"]) in (0, 1, 3)
+    finally:
+        os.close(fd)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"read": read, "replay": replay, "tools": tools}
 
 
 def both(target: Callable[[bytes], None], data: bytes) -> None:

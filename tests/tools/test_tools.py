@@ -426,6 +426,28 @@ def test_a_connection_or_a_time_is_shown_from_the_chunks_that_it_needs(tmp_path:
     assert passed_over > 10
 
 
+def test_an_index_that_lists_sockets_leaves_still_less_to_read(tmp_path: Path) -> None:
+    """Two connections that live all the time, each in its own chunks; a merged file has an index of that kind."""
+    capture = Capture(drain_every=6)
+    one = capture.process(1).accept("127.0.0.1:80", "127.0.0.1:1")
+    two = capture.process(2).accept("127.0.0.1:80", "127.0.0.1:2")
+    for number in range(40):
+        connection = one if number // 10 % 2 else two
+        connection.receive(request(f"/{number}")).send(answer())
+    capture.write(tmp_path / "a.cap")
+    assert main(["merge", str(tmp_path / "a.cap"), "-o", str(tmp_path / "b.cap")]) == 0
+    passed_over = []
+    for name in ("a.cap", "b.cap"):
+        recording = recordings([str(tmp_path / name)])[0]
+        recording.narrow({1})
+        items = [item for item in exchanges(recording) if isinstance(item, Exchange)]
+        assert sum(item.connection.generation == 1 for item in items) == 20
+        passed_over.append(recording.segments[0].reader.passed_over)
+        recording.close()
+    assert passed_over[0] == 0
+    assert passed_over[1] > 3
+
+
 def test_where_control_events_are_missing_everything_is_read(tmp_path: Path) -> None:
     capture = Capture(drain_every=8)
     for number in range(1, 11):
