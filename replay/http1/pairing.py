@@ -21,6 +21,7 @@ class Slot:
     """One exchange while it is being read."""
 
     __slots__ = (
+        "became",
         "closed",
         "informational",
         "lost",
@@ -36,6 +37,7 @@ class Slot:
 
     def __init__(self, request: Message | None = None) -> None:
         self.request = request
+        self.became: Slot | None = None  # a held response's slot: the exchange that it was given to
         self.method = ""  # of the request, once known
         self.response: Message | None = None
         self.informational: list[Informational] = []
@@ -69,6 +71,7 @@ class Pairing:
         # not settled either: a request that is lost behind theirs may be the one that was answered
         self.inferred: list[Slot] = []
         self._held: list[tuple[Slot, int]] = []  # responses in doubt, and the last request that each may answer
+        self._held_losses: list[Loss] = []  # before the first of them
         self._least = 0  # how many requests are surely passed over by the first of them
         self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
         self._weight = 0
@@ -201,10 +204,10 @@ class Pairing:
         slot.response = message
         slot.method = self._common_method()
         self._held.append((slot, len(self.waiting) - 1))
-        message.state_losses(losses)
+        self._held_losses += losses
         if self._most() <= self._least:
             self._settle_held()
-        return slot
+        return slot.became or slot
 
     def _common_method(self) -> str:
         """HEAD only if every candidate is one."""
@@ -222,11 +225,13 @@ class Pairing:
             return
         last = [last for _, last in held]
         most = max(min(end - index for index, end in enumerate(last)), self._least, 0)
-        for _ in range(min(most, len(self.waiting))):
-            self._pass_over().problems.append(Problem("response-lost", "response"))
+        passed = [self._pass_over() for _ in range(min(most, len(self.waiting)))]
         self._least = 0
+        losses, self._held_losses = self._held_losses, []
+        if held[0][0].response is not None:
+            self._state(losses, passed, held[0][0].response)
         for found, _ in held:
-            slot = self._next_waiting(certain=False)
+            slot = found.became = self._next_waiting(certain=False)
             slot.response, slot.informational = found.response, found.informational
             slot.problems += found.problems
             if found.response is not None:

@@ -105,9 +105,15 @@ class ResponseSide:
         self._slot: Slot | None = None  # whose response is being read, interim ones included
         self._closing = False
 
+    def _current(self) -> Slot | None:
+        """The slot, or the one that it became when a doubt was settled."""
+        if self._slot is not None and self._slot.became is not None:
+            self._slot = self._slot.became
+        return self._slot
+
     def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
         """A response belongs to a request from its first byte on; after an interim one, to the same."""
-        slot = self._slot
+        slot = self._current()
         if slot is not None and doubt:
             self._owner.pairing.wait_again(slot)
             slot = None
@@ -126,7 +132,7 @@ class ResponseSide:
 
     def framing(self, message: Message) -> Framing:
         """§6.3 for responses; where header fields are missing, a length may have been declared in them."""
-        head, slot = message.head, self._slot
+        head, slot = message.head, self._current()
         assert isinstance(head, ResponseHead)
         assert slot is not None
         self._owner.in_doubt = False
@@ -149,7 +155,7 @@ class ResponseSide:
 
     def ended(self, message: Message) -> None:
         """An interim response leaves its request waiting; 101 and 2xx to CONNECT end HTTP/1."""
-        slot = self._slot
+        slot = self._current()
         assert slot is not None
         head = message.head
         if isinstance(head, ResponseHead):
@@ -194,7 +200,7 @@ class ResponseSide:
 
     def dropped(self, message: Message) -> None:
         """Not a status line: the request waits on."""
-        slot, self._slot = self._slot, None
+        slot, self._slot = self._current(), None
         if slot is not None:
             self._owner.pairing.wait_again(slot)
 
@@ -204,7 +210,7 @@ class ResponseSide:
 
     def headless(self, message: Message) -> Head | None:
         """RFC 1945 §6: the response to a request without a version is its body alone."""
-        slot = self._slot
+        slot = self._current()
         request = slot.request if slot is not None else None
         head = request.head if request is not None else None
         if isinstance(head, RequestHead) and head.version in ("HTTP/0.9", ""):

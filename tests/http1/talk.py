@@ -75,6 +75,7 @@ def talk(*steps: Step, connection: Connection = SERVER, keep: int | None = None)
         exchanges += reader.feed(flow, event)
         time = event.time
     exchanges += reader.finish(time + 10)
+    assert not reader.pairing.order, "an exchange was begun and never handed out"
     return Talk(exchanges, reader.handover, reader.unplaced)
 
 

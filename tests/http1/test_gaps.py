@@ -95,3 +95,39 @@ def test_after_a_gap_every_later_exchange_pairs_right(data: st.DataObject) -> No
     later = [f"/{number}" for number in range(victim // 2 + 1, count)]
     whole = [e.request.target for e in heard.exchanges if e.request and e.complete]
     assert [target for target in whole if target in later] == later
+
+
+def test_after_a_client_that_pipelines_the_bounds_decide() -> None:
+    """Two requests are always under way. The loss is stated on the request that it was inferred to be for."""
+    answers = [OK2.replace(b"200", b"%d" % status) for status in (201, 202, 203, 404, 405)]
+    heard = talk(
+        (R, GET + GET2),
+        (S, answers[0]),
+        get("/3"),
+        (S, answers[1]),
+        get("/4"),
+        (S, len(answers[2])),
+        get("/5"),
+        (S, answers[3]),
+        (S, answers[4]),
+        (S, "fin"),
+    )
+    assert heard.pairs == [("/1", 201), ("/2", 202), ("/3", None), ("/4", 404), ("/5", 405)]
+    assert heard.codes[2] == ["gap", "response-lost"]
+    assert heard.codes[3] == ["paired-by-inference"]
+
+
+def test_garbage_while_a_doubt_is_settled_loses_no_exchange() -> None:
+    """The body of a 204 is no response: the request behind it waits on for its own."""
+    heard = talk(
+        (R, GET + GET2),
+        (S, OK2),
+        get("/3"),
+        (S, OK2),
+        get("/4"),
+        (S, len(OK2)),
+        get("/5"),
+        (S, OK2.replace(b"200", b"204")),
+        (S, OK2.replace(b"200", b"405")),
+    )
+    assert heard.pairs == [("/1", 200), ("/2", 200), ("/3", None), ("/4", 204), ("/5", 405)]
