@@ -7,6 +7,8 @@ own, then only curl's cgroup; leaves both captures and what curl saw in FOLDER.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -52,6 +54,7 @@ def main() -> None:
     """Both recordings."""
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
+    shutil.chown(folder, os.environ.get("SUDO_USER", "root"))  # the recorder writes as the user who called sudo
     (folder / "nginx.conf").write_text(NGINX)
     words = ["systemd-run", "--quiet", "--collect", f"--unit={SERVER_UNIT}", "nginx", "-c", str(folder / "nginx.conf")]
     run(*words, "-g", "daemon off;")
