@@ -92,6 +92,7 @@ def run_kernel(kernel: Kernel, image: Path, archive: Path) -> dict[str, Any]:
     log = CACHE / f"console-{kernel.series}.log"
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         results = Path(name) / "results.img"
+        shutil.rmtree(CACHE / f"results-{kernel.series}", ignore_errors=True)  # an old run's must not pass for ours
         started = time.monotonic()
         try:
             log.write_text(boot(files, initramfs.build(files), image, archive, results))
