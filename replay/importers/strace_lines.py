@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 MAX_UNFINISHED: Final = 1 << 16  # calls under way at once: Linux' default limit of threads is below it
+MAX_NAMES: Final = 1 << 17  # of threads, as many as are remembered
 SECOND: Final = 1_000_000_000
 DAY: Final = 24 * 3600 * SECOND
 TICK: Final = 1000  # ns between two lines of a log without times
@@ -109,7 +110,8 @@ class Lines:
             return None
         pid = int((match["bracketed"] or match["pid"] or "0")[:9])
         text = match["text"]
-        if name := match["named"] or match["comm"]:
+        name = match["named"] or match["comm"]
+        if name and len(self.names) < MAX_NAMES:
             self.names[pid] = name
         call = _CALL.match(text)
         if call:
