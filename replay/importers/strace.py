@@ -17,6 +17,7 @@ from replay.importers import strace_addresses as addresses
 from replay.importers.errors import InputError
 from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX, NO_FLAGS, Caller, ImportedSocket, Recording, facts
 from replay.importers.source import Source
+from replay.importers.strace_buffers import Unreadable, buffers_of, flags_of, message_buffers, number_of
 from replay.importers.strace_descriptors import Descriptors, OpenFile, Task
 from replay.importers.strace_lines import Call, Exited, Lines, Result, result
 from replay.importers.strace_values import Items, Structure, Text, Value, Word, arguments
@@ -27,10 +28,6 @@ NOTHING_MOVED: Final = frozenset(("MSG_PEEK", "MSG_OOB", "MSG_ERRQUEUE"))
 STANDARD_STREAMS: Final = 3  # descriptors below it are no sockets unless something says so
 
 _OTHER: Final = OpenFile(stream=False)  # all that is no stream socket
-
-
-class _Unreadable(ValueError):
-    """Arguments that are not those of this call."""
 
 
 class StraceLog:
@@ -68,25 +65,25 @@ class StraceLog:
 
     def receive(self, call: Call, values: list[Value], outcome: Result) -> None:
         """read(2), recv(2) and their relatives."""
-        flags = _flags(values, {"recvfrom": 3, "recv": 3, "recvmsg": 2}.get(call.name))
-        buffers, size = _buffers(call.name, values)
+        flags = flags_of(values, {"recvfrom": 3, "recv": 3, "recvmsg": 2}.get(call.name))
+        buffers, size = buffers_of(call.name, values)
         self._move(call, values[0], Direction.RECEIVE, buffers, size, flags, outcome)
 
     def send(self, call: Call, values: list[Value], outcome: Result) -> None:
         """write(2), send(2) and their relatives."""
-        flags = _flags(values, {"sendto": 3, "send": 3, "sendmsg": 2}.get(call.name))
-        buffers, size = _buffers(call.name, values)
+        flags = flags_of(values, {"sendto": 3, "send": 3, "sendmsg": 2}.get(call.name))
+        buffers, size = buffers_of(call.name, values)
         self._move(call, values[0], Direction.SEND, buffers, size, flags, outcome)
 
     def messages(self, call: Call, values: list[Value], outcome: Result) -> None:
         """recvmmsg(2), sendmmsg(2): `outcome` messages, each with its own length."""
         direction = Direction.RECEIVE if call.name == "recvmmsg" else Direction.SEND
-        flags = _flags(values, 3)
+        flags = flags_of(values, 3)
         vector = values[1]
         for message in vector.values[: outcome.value or 0] if isinstance(vector, Items) else ():
             if isinstance(message, Structure):
                 header, length = message.fields.get("msg_hdr"), message.fields.get("msg_len")
-                buffers, size = _message_buffers(header)
+                buffers, size = message_buffers(header)
                 moved = Result(length.number if isinstance(length, Word) else 0, "", outcome.error)
                 self._move(call, values[0], direction, buffers, size, flags, moved)
 
@@ -237,13 +234,13 @@ class StraceLog:
 
     def close(self, call: Call, values: list[Value], outcome: Result) -> None:
         """close(2). On Linux the descriptor is gone whatever it returned, but for EBADF."""
-        number = _number(values[0])
+        number = number_of(values[0])
         if number is not None and outcome.error != "EBADF" and call.bound is None:
             self._descriptors.close(self._descriptors.task(call.pid), number)
 
     def close_range(self, call: Call, values: list[Value], outcome: Result) -> None:
         """close_range(2)."""
-        first, last = _number(values[0]), _number(values[1])
+        first, last = number_of(values[0]), number_of(values[1])
         flags = values[2]
         if outcome.value != 0 or first is None or last is None:
             return
@@ -263,7 +260,7 @@ class StraceLog:
     def fcntl(self, call: Call, values: list[Value], outcome: Result) -> None:
         """fcntl(2): F_DUPFD, F_DUPFD_CLOEXEC and F_SETFD."""
         command = values[1].text if isinstance(values[1], Word) else ""
-        number = _number(values[0])
+        number = number_of(values[0])
         if command.startswith("F_DUPFD"):
             self._duplicate(call, values[0], outcome.value, command == "F_DUPFD_CLOEXEC")
         elif command == "F_SETFD" and outcome.value == 0 and number is not None:
@@ -272,7 +269,7 @@ class StraceLog:
                 handle.close_on_exec = isinstance(values[2], Word) and "FD_CLOEXEC" in values[2].names
 
     def _duplicate(self, call: Call, old: Value, new: int | None, cloexec: bool) -> None:
-        if new is None or new < 0 or new == _number(old):
+        if new is None or new < 0 or new == number_of(old):
             return
         file = self._file(call, old)
         if file is not None:
@@ -315,7 +312,7 @@ class StraceLog:
             value = arguments(head.rstrip() + ")", 0)[0][0]
         except (ValueError, IndexError):
             return None
-        number = _number(value)
+        number = number_of(value)
         if number is None:
             return None
         task = self._task(pid, uses=number)
@@ -342,9 +339,9 @@ class StraceLog:
 
     def _file(self, call: Call, descriptor: Value, network: bool = False) -> OpenFile | None:
         """What a descriptor in a successful call refers to."""
-        number = _number(descriptor)
+        number = number_of(descriptor)
         if number is None:
-            raise _Unreadable("no descriptor")
+            raise Unreadable("no descriptor")
         if isinstance(call.bound, OpenFile):
             return call.bound
         note = descriptor.note if isinstance(descriptor, Word) else ""
@@ -374,7 +371,7 @@ class StraceLog:
 
     def _presume(self, call: Call, descriptor: Value, buffers: Sequence[tuple[Text, int]]) -> OpenFile:
         """A descriptor of which the log does not say where it comes from: a socket if a protocol begins in it."""
-        number = _number(descriptor)
+        number = number_of(descriptor)
         first = buffers[0][0].data if buffers else b""
         if number is None or number < STANDARD_STREAMS or recognise(first) in (EMPTY, UNDECIDED, UNKNOWN):
             return _OTHER
@@ -409,7 +406,7 @@ class StraceLog:
             self._recording.know(file.socket, call.time, now, self._caller(call, None))
 
     def _caller(self, call: Call, descriptor: Value | None) -> Caller:
-        number = _number(descriptor) if descriptor is not None else None
+        number = number_of(descriptor) if descriptor is not None else None
         tgid = self._task(call.pid).table.tgid
         if tgid not in self._described:
             self._described.add(tgid)
@@ -421,51 +418,6 @@ class StraceLog:
             if file.socket is not None:
                 self._recording.close(file.socket, time)
         self._descriptors.ended.clear()
-
-
-def _number(value: Value) -> int | None:
-    number = value.number if isinstance(value, Word) else None
-    return number if number is not None and 0 <= number < 1 << 31 else None
-
-
-def _flags(values: list[Value], at: int | None) -> list[str]:
-    """The names in a flags argument."""
-    if at is None or at >= len(values):
-        return []
-    value = values[at]
-    return value.names if isinstance(value, Word) else []
-
-
-def _buffers(name: str, values: list[Value]) -> tuple[list[tuple[Text, int]], int | None]:
-    """The buffers of a call, each with its length, and their length together (None: not known)."""
-    if name in ("readv", "writev"):
-        return _vector(values[1])
-    if name in ("recvmsg", "sendmsg"):
-        return _message_buffers(values[1])
-    size = _number(values[2])
-    text = values[1]
-    return ([(text, size if size is not None else len(text.data))] if isinstance(text, Text) else []), size
-
-
-def _message_buffers(header: Value | None) -> tuple[list[tuple[Text, int]], int | None]:
-    if not isinstance(header, Structure) or "msg_iov" not in header.fields:
-        return [], None
-    return _vector(header.fields["msg_iov"])
-
-
-def _vector(vector: Value) -> tuple[list[tuple[Text, int]], int | None]:
-    """`[{iov_base="…", iov_len=5}, …]`. A base that is only an address has bytes that are not in the log."""
-    buffers: list[tuple[Text, int]] = []
-    for each in vector.values if isinstance(vector, Items) else ():
-        if not isinstance(each, Structure):
-            raise _Unreadable("no iovec")
-        base, length = each.fields.get("iov_base"), each.fields.get("iov_len")
-        size = _number(length) if length is not None else None
-        if size is None:
-            raise _Unreadable("an iovec without a length")
-        buffers.append((base if isinstance(base, Text) else Text(b"", True), size))
-    cut = not isinstance(vector, Items) or vector.cut
-    return buffers, None if cut else sum(size for _, size in buffers)
 
 
 def _made(values: list[Value]) -> OpenFile:
