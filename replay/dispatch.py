@@ -7,10 +7,11 @@ and listed as an `OpaqueConnection`, never read as something it is not. Knows no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from replay.exchange import Connection, Exchange, OpaqueConnection, ProcessFacts
 from replay.http1.connection import Handover, Http1Connection
+from replay.http1.message import Loss
 from replay.recognise import EMPTY, HTTP1, LOOKED_AT, UNDECIDED, UNKNOWN, recognise
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 
@@ -22,6 +23,7 @@ class Layer(Protocol):
     """What reads one protocol. `handover` names the next one once the bytes are no longer this layer's."""
 
     handover: Handover | None
+    unplaced: list[Loss]  # after `finish`: what was lost and belongs to no exchange
 
     def feed(self, flow: Flow, event: StreamEvent) -> list[Exchange]:
         """Take one event; the exchanges it finished."""
@@ -158,6 +160,10 @@ class Conversation:
         if layer.handover is not None:
             to = layer.handover
             results.append(self._opaque(_Opaque(to.protocol, to.request_position, to.response_position)))
+        elif lost := sum(loss.length or 0 for loss in layer.unplaced):
+            results.append(
+                OpaqueConnection(self.connection, self.process, HTTP1, 0, 0, lost, "bytes lost that no exchange has")
+            )
         return results
 
     def _opaque(self, layer: _Opaque) -> OpaqueConnection:
@@ -180,6 +186,7 @@ class _Opaque:
     """Where a protocol without a layer begins in each flow; the conversation knows the rest."""
 
     handover = None
+    unplaced: ClassVar[list[Loss]] = []
 
     def __init__(self, protocol: str, request_position: int, response_position: int) -> None:
         self.protocol = protocol

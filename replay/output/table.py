@@ -62,7 +62,7 @@ def _exchange(exchange: Exchange, width: int | None) -> bytes:
 
 def _opaque(item: OpaqueConnection, width: int | None) -> bytes:
     cells = (item.connection.id, "-", _process(item), "-", "-", size_text(item.response_bytes), "-")
-    note = f"{visible(item.protocol)}, {size_text(item.request_bytes)} sent by the client"
+    note = f"{visible(item.protocol)}, {item.detail or size_text(item.request_bytes) + ' sent by the client'}"
     missing = f", {size_text(item.missing_bytes)} missing" if item.missing_bytes else ""
     return _line(cells, visible(item.connection.server) or "-", note + missing, width)
 

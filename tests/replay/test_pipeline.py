@@ -207,6 +207,15 @@ def test_a_hole_of_lost_records_is_a_problem_of_the_exchange_it_is_in(tmp_path: 
     assert [(p.reason, p.length) for p in first.problems] == [("ring-full", 10)]
 
 
+def test_bytes_lost_between_and_behind_messages_are_listed_too(tmp_path: Path) -> None:
+    capture = Capture()
+    ask(capture.process(100).accept()).gap(77).close()
+    exchange, rest = results(capture, tmp_path)
+    assert isinstance(exchange, Exchange)
+    assert isinstance(rest, OpaqueConnection)
+    assert (exchange.complete, rest.protocol, rest.missing_bytes) == (True, "http/1", 77)
+
+
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 1 << 32), cpus=st.integers(1, 4), drain=st.integers(1, 60))
 def test_any_chunking_and_any_cpus_give_the_same_exchanges(
