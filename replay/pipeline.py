@@ -34,15 +34,16 @@ class Passage(NamedTuple):
 
 def exchanges(recording: Recording | Followed, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Result]:
     """Every exchange and every opaque connection of one recording, as they end. `prefix` goes before all ids."""
-    return _run(recording, side, prefix, Conversation)
+    return listen(recording, side, prefix, Conversation)
 
 
 def passages(recording: Recording | Followed, side: SidePolicy = "auto", prefix: str = "") -> Iterator[Passage]:
     """Everything that passed on every connection of one recording, in order, without the HTTP stages."""
-    return _run(recording, side, prefix, _Tap)
+    return listen(recording, side, prefix, _Tap)
 
 
-def _run(recording: Recording | Followed, side: SidePolicy, prefix: str, listener: MakeListener) -> Iterator[Any]:
+def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, listener: MakeListener) -> Iterator[Any]:
+    """What listeners of your making give back: one is made for each connection, and hears its two flows."""
     outlook = recording.outlook()
     ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)

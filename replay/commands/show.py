@@ -8,22 +8,25 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import stat
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from replay import filter as filters
+from replay import jobs
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.events import FOREVER
 from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
 from replay.follow import Followed
-from replay.output import full
+from replay.output import full, jsonl, table
 from replay.output.escaping import visible
 from replay.output.formats import FORMATS
 from replay.output.opening import opened
@@ -31,6 +34,8 @@ from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
 from replay.verify import segment_accounts
 
+# Formats whose output is one line per item: these can be made by several processes.
+_BY_LINE: Final = {"table": table.encoder, "jsonl": jsonl.encoder}
 EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
 _DURATION: Final = re.compile(r"\+?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)")
 _UNITS: Final = {
@@ -71,6 +76,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow", action="store_true", help="FILE (or a pipe) is still being written: exchanges as they end"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="use N processes (table and jsonl); the output is the same"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     files, ids = _split(arguments.files)
     if arguments.follow and (len(files) > 1 or arguments.evidence):
         raise UsageError("--follow takes one FILE, and no --evidence")
+    if arguments.jobs != 1:
+        _check_jobs(arguments, files, ids)
     with ExitStack() as stack:
         found = [Followed(files[0])] if arguments.follow else recordings(files)
         for recording in found:
@@ -85,6 +95,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.evidence:
             return _evidence(found, arguments.evidence, stack.enter_context(opened(arguments.output, files)))
         wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
+        if arguments.jobs != 1:
+            _in_parallel(arguments, files, wanted, stack)
+            for recording in found:
+                deque(recording.frames(), maxlen=0)  # the other processes have read it: for the remarks
+            _remark(found)
+            return 0
         if len(found) == 1 and isinstance(found[0], Recording):
             _narrow(found[0], arguments)
         missing = set(ids)
@@ -128,6 +144,29 @@ def _write(
         full.write(items, out)
     else:
         row.write(items, out)
+
+
+def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str]) -> None:
+    if not 1 <= arguments.jobs <= jobs.MAX_JOBS:
+        raise UsageError(f"--jobs takes a number from 1 to {jobs.MAX_JOBS}")
+    if arguments.format not in _BY_LINE or arguments.follow or ids or arguments.evidence:
+        raise UsageError("--jobs is for whole recordings as table or jsonl")
+    for name in files:
+        if name == "-" or not stat.S_ISREG(os.stat(name).st_mode):
+            raise UsageError(f"--jobs reads every FILE several times, and {name} is a stream")
+
+
+def _in_parallel(
+    arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool], stack: ExitStack
+) -> None:
+    out = stack.enter_context(opened(arguments.output, files))
+    if arguments.format == "table":
+        out.write(table.heading(out))
+    encode = _BY_LINE[arguments.format](out)
+    with closing(
+        jobs.lines(files, arguments.side, lambda item: encode(item) if wanted(item) else None, arguments.jobs)
+    ) as lines:
+        out.writelines(lines)
 
 
 def _ticked_off(items: Iterator[Result], missing: set[str]) -> Iterator[Result]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 import msgspec
@@ -13,6 +13,12 @@ from replay.exchange import Exchange, OpaqueConnection
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """One line per item, as it comes."""
-    encode = msgspec.json.Encoder().encode
+    encode = encoder(out)
     for item in items:
-        out.write(encode(to_document(item)) + b"\n")
+        out.write(encode(item))
+
+
+def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
+    """What makes the line of one item."""
+    encode = msgspec.json.Encoder().encode
+    return lambda item: encode(to_document(item)) + b"\n"

@@ -7,7 +7,7 @@ anything but be read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final
 
 from replay.exchange import Exchange, OpaqueConnection, Problem
@@ -32,10 +32,21 @@ _TARGET_PIPED: Final = 32  # targets are padded to this where nothing is shorten
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """A heading, then one line per item."""
-    width = terminal_width(out)
-    out.write(_line(tuple(name for name, _, _ in _WIDE), "TARGET", "NOTES", width))
+    out.write(heading(out))
+    encode = encoder(out)
     for item in items:
-        out.write(_exchange(item, width) if isinstance(item, Exchange) else _opaque(item, width))
+        out.write(encode(item))
+
+
+def heading(out: BinaryIO) -> bytes:
+    """The names of the columns."""
+    return _line(tuple(name for name, _, _ in _WIDE), "TARGET", "NOTES", terminal_width(out))
+
+
+def encoder(out: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
+    """What makes the line of one item, as wide as `out` allows."""
+    width = terminal_width(out)
+    return lambda item: _exchange(item, width) if isinstance(item, Exchange) else _opaque(item, width)
 
 
 def terminal_width(out: BinaryIO) -> int | None:

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capfile.frames import Frame
 from replay.cli import main
 from replay.output import table
-from tests.build import Capture, Target
+from tests.build import Capture, Target, file_bytes
+from tests.replay.test_follow import busy
 from tests.replay.test_pipeline import GET, ask, results
 
 
@@ -246,3 +248,36 @@ def test_the_same_recording_shown_in_full_escapes_what_a_stranger_sent(
     main([str(capture.write(tmp_path / "a.cap")), "1-1"])
     out = capsysbinary.readouterr().out.decode()
     assert not [c for c in out if not c.isprintable() and c != "\n"]
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["--filter", "status == 200"], ["--side", "both"]])
+@pytest.mark.parametrize("jobs", ["2", "3"])
+def test_several_processes_write_the_same_bytes_as_one(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], options: list[str], jobs: str
+) -> None:
+    path = str(busy(7).write(tmp_path / "a.cap"))
+    main([path, *options])
+    one = capfdbinary.readouterr().out
+    assert len(one.splitlines()) >= 40
+    assert main([path, *options, "--jobs", jobs]) == 0
+    assert capfdbinary.readouterr().out == one
+
+
+def test_what_goes_wrong_in_one_of_several_processes_is_said_as_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.cap"
+    capture = Capture()
+    newer: Frame = replace(capture.header, version=1000, segment=1)
+    path.write_bytes(capture.bytes() + file_bytes([newer]))
+    assert main([str(path)]) == main([str(path), "--jobs", "2"]) == 3
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == second
+
+
+@pytest.mark.parametrize("options", [["--jobs", "0"], ["--jobs", "2", "--follow"], ["--jobs", "2", "--format", "har"]])
+def test_what_several_processes_cannot_do_is_the_users_mistake(
+    capture_file: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert main([str(capture_file), *options]) == 2
+    assert capsys.readouterr().err.startswith("ebpf-replay: --jobs ")
