@@ -160,7 +160,7 @@ class Conversation:
         if layer.handover is not None:
             to = layer.handover
             results.append(self._opaque(_Opaque(to.protocol, to.request_position, to.response_position)))
-        elif lost := sum(loss.length or 0 for loss in layer.unplaced):
+        elif lost := sum(loss.length or 0 for loss in layer.unplaced if loss.code == "gap"):
             results.append(
                 OpaqueConnection(self.connection, self.process, HTTP1, 0, 0, lost, "bytes lost that no exchange has")
             )
