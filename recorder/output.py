@@ -30,6 +30,11 @@ class Target:
     path: str
     kind: str
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it takes space on a disk, can be cut and rotated."""
+        return self.kind in ("new", "existing")
+
 
 def inspect(path: str, force: bool) -> Target:
     """Say what `path` is, or raise `OutputError` when it must not be written to."""

@@ -39,7 +39,7 @@ def check_output(options: Options) -> output.Target:
     target = output.inspect(options.output, options.force)
     if not options.limits.rotates:
         return target
-    if target.kind not in ("new", "existing"):
+    if not target.is_file:
         raise OutputError(f"{options.output} cannot be rotated", "rotation needs a file")
     old = output.old_segments(options.output)
     if old and not options.force:

@@ -82,7 +82,7 @@ class Recording:
         self._kept: list[str] = []
         self._finished_bytes = 0
         self._retired: deque[int] = deque()  # finished files that are not yet synchronised and closed
-        self._seekable = target.kind in ("new", "existing")
+        self._seekable = target.is_file
         self.segment = 0
         self.events = 0  # counted only under --max-events
         self.stopped = ""

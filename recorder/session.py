@@ -147,7 +147,7 @@ class Session:
         )
         for frame in self.control.take():
             self.recording.write(frame)
-        stream = target.kind not in ("new", "existing")
+        self._takes_space = target.is_file
         self.drain = Drain(
             self._data,
             self._control_rings,
@@ -155,7 +155,7 @@ class Session:
             self._hand_over,
             self._ledger,
             Compressor() if self.options.compress else None,
-            STREAM_FLUSH_SECONDS if stream else FLUSH_SECONDS,
+            FLUSH_SECONDS if target.is_file else STREAM_FLUSH_SECONDS,
         )
         flusher = Flusher(self.recording)
         self.drain.start()
@@ -237,9 +237,9 @@ class Session:
         return self.control.live if self.options.follow_forks else set(self.options.pids)
 
     def _guard_space(self) -> None:
-        folder = os.path.dirname(self.options.output) or "."
-        if self.options.output == output.STANDARD_OUTPUT:
+        if not self._takes_space:
             return
+        folder = os.path.dirname(self.options.output) or "."
         with contextlib.suppress(OSError):
             space = os.statvfs(folder)
             if space.f_bavail * space.f_frsize < space_to_keep(space.f_blocks * space.f_frsize):
