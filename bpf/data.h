@@ -79,6 +79,7 @@ static __always_inline void measure(struct call *call, struct socket_state *stat
 		/* "the last byte is urgent": it leaves the stream, the others before it do not (tcp(7)) */
 		call->total--;
 		__sync_fetch_and_add(&state->position[1], -1);
+		__sync_fetch_and_add(&state->counted[1], -1);
 	}
 }
 
@@ -121,6 +122,10 @@ static __always_inline void meet(void *ctx, struct call *call, struct socket_sta
 static __always_inline int set_flags(void *ctx, struct call *call)
 {
 	call->flags = call->compat ? FLAG_COMPAT : 0;
+	if (call->unsure) {
+		call->flags |= FLAG_IDENTITY_UNSURE;
+		count(COUNT_IDENTITY_UNSURE, 1);
+	}
 	if (call->message_flags & MSG_ZEROCOPY && call->direction == DIRECTION_SEND) {
 		call->flags |= FLAG_ZEROCOPY;
 		mark_once(ctx, call->id, 0, 0, MARK_ZEROCOPY);

@@ -111,7 +111,8 @@ static __always_inline void option_set(void *ctx, struct call *call)
 static __always_inline void end_socket(void *ctx, u64 id, u64 time, u64 sk, struct socket_state *state)
 {
 	if (is_recorded(state)) {
-		send_audit(ctx, id, time, state);
+		if (HAVE_LENGTHS || state->state & SOCKET_COUNTERS) /* nobody counts Unix sockets on older kernels */
+			send_audit(ctx, id, time, state);
 		send_control(ctx, id, time, state, EVENT_CLOSE, 0);
 	}
 	facts_of.delete(&state->generation);

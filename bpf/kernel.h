@@ -97,6 +97,7 @@ static __always_inline int has_file(u64 socket)
 }
 
 #define RCV_SHUTDOWN 1
+#define SEND_SHUTDOWN 2
 
 /* Whether the receiving half is at its end: FIN came, the Unix peer is gone, or shutdown(SHUT_RD). */
 static __always_inline int is_shut_for_receive(u64 sk)
@@ -117,6 +118,14 @@ static __always_inline int has_ktls(u64 sk)
 	if (operations)
 		KERNEL_READ(name, operations, O_tcp_ulp_ops_name);
 	return name == ('t' | 'l' << 8 | 's' << 16);
+}
+
+static __always_inline int is_shut_for_send(u64 sk)
+{
+	u8 shutdown = 0;
+
+	KERNEL_READ(shutdown, sk, O_sock_sk_shutdown);
+	return (shutdown & SEND_SHUTDOWN) != 0;
 }
 
 /* The last component of a file's name. */

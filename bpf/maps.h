@@ -79,7 +79,7 @@ struct call {
 	u8 direction;
 	u8 shape;
 	u8 compat;        /* the caller's structs are the 32-bit ones */
-	u8 reserved;
+	u8 unsure;        /* the socket's own counters do not show this call */
 	u32 message_flags;
 };
 

@@ -101,17 +101,33 @@ static __always_inline u32 read_received(u64 sk)
 	return received;
 }
 
-/* Follows tcp_sock's 32-bit counters; at first sight the call's own bytes are already in them. */
+/* How far the process has read and written, as tcp_sock's 32-bit counters say. FIN takes a number of its own in both
+ * (RFC 9293 §3.4): in write_seq once shutdown(2) or close(2) has queued it, in copied_seq once it has been read past. */
+static __always_inline u32 received_sequence(u64 sk)
+{
+	u32 copied = read_sequence(sk, O_tcp_sock_copied_seq);
+
+	return copied - (is_shut_for_receive(sk) && copied == read_sequence(sk, O_tcp_sock_rcv_nxt));
+}
+
+static __always_inline u32 sent_sequence(u64 sk)
+{
+	return read_sequence(sk, O_tcp_sock_write_seq) - is_shut_for_send(sk);
+}
+
+/* Adds what the counters have advanced by; at first sight the call's own bytes are already in them. A call that moved
+ * other bytes than they say was perhaps on another socket: its descriptor was reused while it was blocked. */
 static __always_inline void follow_counters(struct call *call, struct socket_state *state)
 {
-	u32 received = read_received(call->socket);
-	u32 sent = read_sequence(call->socket, O_tcp_sock_write_seq);
+	u32 received = received_sequence(call->socket), sent = sent_sequence(call->socket), moved;
 
 	if (!(state->state & SOCKET_COUNTERS)) {
 		state->state |= SOCKET_COUNTERS;
 		state->sequence[0] = received - (call->direction == DIRECTION_RECEIVE ? call->total : 0);
 		state->sequence[1] = sent - (call->direction == DIRECTION_SEND ? call->total : 0);
 	}
+	moved = call->direction == DIRECTION_SEND ? sent - state->sequence[1] : received - state->sequence[0];
+	call->unsure = moved != (u32)call->total;
 	state->counted[0] += (u32)(received - state->sequence[0]);
 	state->counted[1] += (u32)(sent - state->sequence[1]);
 	state->sequence[0] = received;

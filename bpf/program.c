@@ -109,6 +109,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	call->syscall = registers.orig_ax;
 	call->memory = registers.si;
 	call->compat = 0;
+	call->unsure = 0;
 	if (is_compat_call()) {
 		compat_arguments(&registers, call->argument);
 		stages.call(ctx, STAGE_COMPAT);

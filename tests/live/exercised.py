@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -168,9 +169,9 @@ def build(folder: Path) -> Path:
 CAPTURE = [sys.executable, "-m", "recorder", "capture", "--quiet"]
 
 
-def exercise(program: Path, folder: Path, part: str, *options: str) -> tuple[Log, Recording]:
+def exercise(program: Path, folder: Path, part: str, capture: Sequence[str] = CAPTURE) -> tuple[Log, Recording]:
     """Run one part of the exerciser under the recorder; its log and the recording."""
     log, output = folder / f"{part}.log", folder / f"{part}.cap"
-    command = [*CAPTURE, "-o", str(output), *options, "--", str(program), str(log), part]
+    command = [*capture, "-o", str(output), "--", str(program), str(log), part]
     subprocess.run(command, input=b"go\n", check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
     return Log.read(log), Recording.read(output)

@@ -194,6 +194,8 @@ static void reused_while_blocked(enum transport transport)
 	CHECK(pthread_create(&thread, NULL, blocked_main, &blocked) == 0);
 	usleep(30000); /* it is blocked */
 	CHECK(dup2(d.fd, b.fd) == b.fd);
+	note(&b, "reused-while-blocked");
+	note(&d, "reused-while-blocked");
 	plain_send(&a, 16);
 	pthread_join(thread, NULL);
 	plain_send(&c, 7);
