@@ -101,16 +101,8 @@ static __always_inline u32 read_received(u64 sk)
 	return received;
 }
 
-/* How far the process has read and written, as tcp_sock's 32-bit counters say. FIN takes a number of its own in both
- * (RFC 9293 §3.4): in write_seq once shutdown(2) or close(2) has queued it, in copied_seq once it has been read past. */
-static __always_inline u32 received_sequence(u64 sk)
-{
-	u32 copied = read_sequence(sk, O_tcp_sock_copied_seq);
-
-	return copied - (is_shut_for_receive(sk) && copied == read_sequence(sk, O_tcp_sock_rcv_nxt));
-}
-
-static __always_inline u32 sent_sequence(u64 sk)
+/* Bytes that the process has written: write_seq less the number of a FIN that shutdown(2) has queued. */
+static __always_inline u32 read_sent(u64 sk)
 {
 	return read_sequence(sk, O_tcp_sock_write_seq) - is_shut_for_send(sk);
 }
@@ -119,7 +111,7 @@ static __always_inline u32 sent_sequence(u64 sk)
  * other bytes than they say was perhaps on another socket: its descriptor was reused while it was blocked. */
 static __always_inline void follow_counters(struct call *call, struct socket_state *state)
 {
-	u32 received = received_sequence(call->socket), sent = sent_sequence(call->socket), moved;
+	u32 received = read_received(call->socket), sent = read_sent(call->socket), moved;
 
 	if (!(state->state & SOCKET_COUNTERS)) {
 		state->state |= SOCKET_COUNTERS;

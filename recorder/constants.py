@@ -62,7 +62,6 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("tcp_sock", "copied_seq"),
     ("tcp_sock", "rcv_nxt"),
     ("tcp_sock", "write_seq"),
-    ("tcp_sock", "rcv_nxt"),
     ("inet_connection_sock", "icsk_ulp_ops"),
     ("tcp_ulp_ops", "name"),
 )
