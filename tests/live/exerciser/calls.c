@@ -176,6 +176,7 @@ static void out_of_band(struct end *a, struct end *b)
 		return; /* Unix sockets before 5.15 */
 	note_data(a, SEND, 9);
 	CHECK(recv(b->fd, buffer, 1, MSG_OOB) == 1);
+	note(b, "urgent");
 	plain_receive(b, 9);
 	plain_send(a, 20);
 	plain_receive(b, 20);
