@@ -83,15 +83,16 @@ def response_framing(status: int, method: str, declared: Declared) -> Framing:
 
 def declare_request(head: RequestHead) -> Declared:
     """What a request's header fields declare."""
-    return _declare(head.headers, head.version, "request")
+    return declare(head.headers, head.version, "request")
 
 
 def declare_response(head: ResponseHead) -> Declared:
     """What a response's header fields declare."""
-    return _declare(head.headers, head.version, "response")
+    return declare(head.headers, head.version, "response")
 
 
-def _declare(headers: Headers, version: str, side: Flow) -> Declared:
+def declare(headers: Headers, version: str, side: Flow) -> Declared:
+    """What the header fields of a message of this version declare."""
     fields = [
         (name, value) for name, value in [(name.lower(), value) for name, value in headers] if name in _INTERESTING
     ]

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from replay.http1.framing import Declared, declare_request, declare_response
+from replay.exchange import Headers
+from replay.http1.framing import Declared, declare, declare_request, declare_response
 from replay.http1.heads import (
     METHODS,
     RequestHead,
@@ -18,7 +19,9 @@ from replay.http1.heads import (
     parse_response_head,
     parse_trailers,
     read_status_line,
-    strict_request_head,
+    request_head,
+    strict_fields,
+    strict_request_line,
     strict_response_head,
 )
 from replay.http1.limits import HEADS_REMEMBERED, MAX_REMEMBERED_HEAD_BYTES
@@ -39,7 +42,7 @@ _CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.
 class Grammar(NamedTuple):
     """One direction's start lines. `parse_cut_line` reads what is left of a line whose end was not seen; `may_start`
     says whether bytes without a line end can still become a start line; `with_fields` adds lines from after a hole;
-    `strict` reads a whole head without any deviation, and remembers small ones."""
+    `strict` reads a whole head without any deviation, and remembers what is likely to come again."""
 
     parse: Callable[[bytes], Head | None]
     parse_cut_line: Callable[[bytes], Head | None]
@@ -84,19 +87,30 @@ def _declare(head: Head) -> Declared:
 
 
 def _strict_request(raw: bytes) -> Strict | None:
-    head = strict_request_head(raw)
-    return (head, declare_request(head)) if head else None
+    """Targets differ, and the fields below them repeat: those are remembered."""
+    line, _, lines = raw.partition(b"\r\n")
+    start = strict_request_line(line)
+    if start is None:
+        return None
+    read = _request_fields if len(lines) <= MAX_REMEMBERED_HEAD_BYTES else _request_fields.__wrapped__
+    fields = read(lines, start[2])
+    return fields and (request_head(*start, fields[0]), fields[1])
+
+
+@lru_cache(HEADS_REMEMBERED)
+def _request_fields(lines: bytes, version: str) -> tuple[Headers, Declared] | None:
+    headers = strict_fields(lines)
+    return None if headers is None else (headers, declare(headers, version, "request"))
 
 
 def _strict_response(raw: bytes) -> Strict | None:
+    return _response(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else _response.__wrapped__(raw)
+
+
+@lru_cache(HEADS_REMEMBERED)
+def _response(raw: bytes) -> Strict | None:
     head = strict_response_head(raw)
     return (head, declare_response(head)) if head else None
-
-
-def _remembering(read: Callable[[bytes], Strict | None]) -> Callable[[bytes], Strict | None]:
-    """Clients and servers repeat their heads; small ones are read once."""
-    remembered = lru_cache(HEADS_REMEMBERED)(read)
-    return lambda raw: remembered(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else read(raw)
 
 
 GRAMMARS: Final[dict[Flow, Grammar]] = {
@@ -106,7 +120,7 @@ GRAMMARS: Final[dict[Flow, Grammar]] = {
         _with_fields,
         _may_be_request,
         _declare,
-        _remembering(_strict_request),
+        _strict_request,
         REQUEST_LINE,
     ),
     "response": Grammar(
@@ -115,7 +129,7 @@ GRAMMARS: Final[dict[Flow, Grammar]] = {
         _with_fields,
         _may_be_response,
         _declare,
-        _remembering(_strict_response),
+        _strict_response,
         STATUS_LINE,
     ),
 }

@@ -26,9 +26,9 @@ _METHOD_REGISTRY: Final = (
 METHODS: Final = frozenset(_METHOD_REGISTRY.split())
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_FIELDS: Final = rf"((?:{_TOKEN}:[^\0-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
-_STRICT_REQUEST: Final = re.compile(rf"({_TOKEN}) ([!-~]+) (HTTP/1\.[01])\r\n{_FIELDS}")
-_STRICT_RESPONSE: Final = re.compile(rf"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\0-\x08\x0a-\x1f\x7f]*)\r\n{_FIELDS}")
+_STRICT_REQUEST: Final = re.compile(rf"({_TOKEN}) ([!-~]+) (HTTP/1\.[01])")
+_STRICT_RESPONSE: Final = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\0-\x08\x0a-\x1f\x7f]*)")
+_STRICT_FIELDS: Final = re.compile(rf"(?:{_TOKEN}:[^\0-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
 _FIELD: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
 
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -82,24 +82,39 @@ def parse_trailers(raw: bytes, side: Flow, offset: int) -> tuple[Headers, tuple[
 
 def strict_request_head(raw: bytes) -> RequestHead | None:
     """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
-    match = _STRICT_REQUEST.fullmatch(raw.decode("latin-1"))
-    if match is None:
-        return None
-    method, target, version, fields = match.groups()
-    return RequestHead(method, target, version, _strict_fields(fields), _method_problems(method))
+    line, _, lines = raw.partition(b"\r\n")
+    start = strict_request_line(line)
+    fields = strict_fields(lines)
+    return None if start is None or fields is None else request_head(*start, fields)
 
 
 def strict_response_head(raw: bytes) -> ResponseHead | None:
     """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
-    match = _STRICT_RESPONSE.fullmatch(raw.decode("latin-1"))
-    if match is None:
+    line, _, lines = raw.partition(b"\r\n")
+    match = _STRICT_RESPONSE.fullmatch(line.decode("latin-1"))
+    fields = strict_fields(lines)
+    if match is None or fields is None:
         return None
-    version, status, reason, fields = match.groups()
-    return ResponseHead(int(status), reason, version, _strict_fields(fields))
+    return ResponseHead(int(match[2]), match[3], match[1], fields)
 
 
-def _strict_fields(fields: str) -> Headers:
-    return tuple([(name, value.strip(_OWS)) for name, value in _FIELD.findall(fields)])
+def strict_request_line(line: bytes) -> tuple[str, str, str] | None:
+    """Method, target and version of a request line without its line end, if it keeps to the grammar in every byte."""
+    match = _STRICT_REQUEST.fullmatch(line.decode("latin-1"))
+    return match and match.groups()  # type: ignore[return-value]  # it has three
+
+
+def strict_fields(lines: bytes) -> Headers | None:
+    """The field lines behind a start line, with the empty line, if they keep to the grammar in every byte."""
+    text = lines.decode("latin-1")
+    if _STRICT_FIELDS.fullmatch(text) is None:
+        return None
+    return tuple([(name, value.strip(_OWS)) for name, value in _FIELD.findall(text)])
+
+
+def request_head(method: str, target: str, version: str, headers: Headers) -> RequestHead:
+    """A head without any deviation but, perhaps, a method that nobody registered."""
+    return RequestHead(method, target, version, headers, _method_problems(method))
 
 
 def _loose_request(text: str) -> RequestHead | None:
