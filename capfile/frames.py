@@ -108,6 +108,11 @@ class Socket:
     sent: int = 0
     tgid: int = 0
     time: int = 0
+    # The kernel's own count since the socket was first seen, when the recording is over: who counted, as
+    # `struct socket_audit.source` says (0: nobody), and how many bytes.
+    counted_by: int = 0
+    counted_received: int = 0
+    counted_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

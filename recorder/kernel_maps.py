@@ -12,6 +12,10 @@ from typing import Final, NamedTuple
 TARGET_YES: Final = 1
 TARGET_NEVER: Final = 2
 
+# Bits of `state` in struct socket_state, bpf/maps.h.
+SOCKET_IGNORED: Final = 2
+SOCKET_COUNTERS: Final = 8
+
 # enum counter of bpf/maps.h, in its order; a test compares the two.
 COUNTERS: Final = (
     "data_lost",
@@ -56,3 +60,15 @@ class SocketState(NamedTuple):
     turn_direction: int
     flags: int
     reserved: int
+
+
+def counts(state: SocketState, lengths: bool) -> tuple[int, int, int]:
+    """(source, received, sent) as `struct socket_audit` of bpf/event.h has them; source 0: nobody counts this socket.
+
+    `lengths`: the length tracepoints are attached, whose count is the position itself.
+    """
+    if lengths:
+        return 1, state.received, state.sent
+    if state.state & SOCKET_COUNTERS:
+        return 2, state.counted_received, state.counted_sent
+    return 0, 0, 0

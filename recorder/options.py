@@ -35,7 +35,7 @@ class KernelProgram(Protocol):
     def next_sequences(self) -> dict[str, list[int]]:
         """Ring -> next sequence number per CPU."""
 
-    def open_sockets(self) -> Sequence[Socket]:
+    def open_sockets(self, *, counted: bool = False) -> Sequence[Socket]:
         """The sockets that are open, with their positions."""
 
     def detach(self) -> None:

@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,16 @@ from recorder.host import (
     compile_error,
     verifier_reason,
 )
-from recorder.kernel_maps import COUNTERS, SOCKET_STATE, STAGES, TARGET_NEVER, TARGET_YES, SocketState
+from recorder.kernel_maps import (
+    COUNTERS,
+    SOCKET_IGNORED,
+    SOCKET_STATE,
+    STAGES,
+    TARGET_NEVER,
+    TARGET_YES,
+    SocketState,
+    counts,
+)
 from recorder.source import program_text
 
 # Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
@@ -96,6 +106,7 @@ class Program:
         self._hooks = hooks
         self._functions: dict[str, int] = {}
         self._attached: list[Hook] = []
+        self.lengths = {hook.function for hook in hooks} >= LENGTH_FUNCTIONS  # whether they are the audit
         self.probes = [f"raw_tracepoint:{hook.category}:{hook.tracepoint}" for hook in hooks]
 
     @classmethod
@@ -235,11 +246,14 @@ class Program:
         """The sequence number that the next event of each ring will have, per CPU: how many were tried so far."""
         return {"data": self._per_cpu("sequences", 0), "control": self._per_cpu("sequences", 1)}
 
-    def open_sockets(self) -> list[Socket]:
-        """The sockets known and not yet ended, with their positions, ready to be written as frames."""
-        return [frame for key in bpf_call.keys(self._map("sockets"), 8) if (frame := self._open_socket(key))]
+    def open_sockets(self, *, counted: bool = False) -> list[Socket]:
+        """The sockets known and not yet ended, with their positions, ready to be written as frames.
 
-    def _open_socket(self, key: bytes) -> Socket | None:
+        `counted`: with the kernel's counts of their bytes, which are final only once the program is detached.
+        """
+        return [frame for key in bpf_call.keys(self._map("sockets"), 8) if (frame := self._open_socket(key, counted))]
+
+    def _open_socket(self, key: bytes, counted: bool) -> Socket | None:
         try:
             state = SocketState._make(
                 SOCKET_STATE.unpack(bpf_call.lookup(self._map("sockets"), key, SOCKET_STATE.size))
@@ -248,6 +262,9 @@ class Program:
             facts = bpf_call.lookup(self._map("facts_of"), generation, SOCKET_FACTS.size)
         except KeyError:
             return None  # ended meanwhile, or not announced
+        if state.state & SOCKET_IGNORED:
+            return None
+        source, received, sent = counts(state, self.lengths) if counted else (0, 0, 0)
         return Socket(
             socket=state.inode,
             generation=state.generation,
@@ -256,6 +273,10 @@ class Program:
             received=state.received,
             sent=state.sent,
             tgid=state.descriptor >> 32,
+            time=time.monotonic_ns(),
+            counted_by=source,
+            counted_received=received,
+            counted_sent=sent,
         )
 
     def instruction_counts(self) -> dict[str, bpf_call.ProgramInfo]:

@@ -268,7 +268,7 @@ class Session:
         new = sorted(set(rings.online_cpus()) - set(self._cpus))
         if new:
             self.recording.write(Mark("cpu-online", time.monotonic_ns(), detail=f"CPUs {new} came without a ring"))
-        for open_socket in self.program.open_sockets():
+        for open_socket in self.program.open_sockets(counted=True):
             self.recording.write(open_socket)
         counters = self._ledger()
         ended = self.recording.finish(counters, reason)

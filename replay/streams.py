@@ -39,11 +39,23 @@ End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 class _Direction:
     """One direction of one socket: where it is, and what came too early."""
 
-    __slots__ = ("ended", "expected", "held", "held_bytes", "last_time", "next", "number", "started", "waiting")
+    __slots__ = (
+        "ended",
+        "expected",
+        "first",
+        "held",
+        "held_bytes",
+        "last_time",
+        "next",
+        "number",
+        "started",
+        "waiting",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.next = 0  # position of the next byte
+        self.first = 0  # position that this file begins at
         self.started = False  # whether `next` is certain: bytes were seen, or the beginning was
         self.expected = 0  # position that somebody is known to have reached: bytes up to it must have been seen
         self.ended = False
@@ -195,15 +207,25 @@ class Streams:
         if socket is not None:
             socket.receive.expected = max(socket.receive.expected, frame.received)
             socket.send.expected = max(socket.send.expected, frame.sent)
+            self._count(socket, frame)
             return []
         if len(self._sockets) >= MAX_SOCKETS:
             self.skipped["sockets beyond the limit"] += 1
             return []
         socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
         socket.flags = frame.flags | (Flag.JOINED if frame.received or frame.sent else 0)
-        socket.receive.next, socket.send.next = frame.received, frame.sent
+        for direction, position in ((socket.receive, frame.received), (socket.send, frame.sent)):
+            if frame.counted_by:  # the recording is over: whatever there was is not here
+                direction.expected = position
+            else:
+                direction.next = direction.first = position
+        self._count(socket, frame)
         self._add(socket)
         return self._know(socket, frame.facts)
+
+    def _count(self, socket: SocketState, frame: Socket) -> None:
+        if frame.counted_by:
+            socket.audit = (frame.counted_received, frame.counted_sent)
 
     def _know(self, socket: SocketState, facts: bytes | memoryview) -> list[Step]:
         try:
@@ -269,8 +291,9 @@ class Streams:
             socket.users.update(heirs)
             for heir in heirs:
                 self._used_sockets.setdefault(heir, set()).add(socket)
-            if not socket.users:
-                steps += self._end(socket, "process-exit", event.time)
+            if not socket.users:  # the kernel closes it now; its count and its end are still to come
+                steps += self._end_direction(socket, socket.receive, "process-exit", event.time)
+                steps += self._end_direction(socket, socket.send, "process-exit", event.time)
         self._forget(event.tgid)
         return steps
 
@@ -296,6 +319,8 @@ class Streams:
             if not direction.started:
                 socket.flags |= Flag.JOINED
                 direction.next = position if socket.facts is None else min(position, direction.next)
+                if direction.first or not self._ledger.whole_from_start:
+                    direction.first = direction.next
             if position > direction.next:
                 return self._hold(event, socket, direction)
             if position + event.size <= direction.next and position != direction.next:

@@ -36,6 +36,10 @@ BLIND_SPOTS: Final = {
     "process-vm": "had its memory written by another process",
 }
 MAX_MARKS: Final = 1000  # different marks that are told apart
+INCOMPLETE: Final = "incomplete"
+COMPLETE: Final = "complete"  # only where the kernel's own count of every connection agrees
+AS_FAR_AS_COUNTED: Final = "complete as far as the kernel counted"
+AS_FAR_AS_THE_FILE_TELLS: Final = "complete as far as the file itself tells"  # no kernel was asked: imported, built
 PERF_FORMAT_LOST_SINCE: Final = (6, 0)  # Linux
 
 
@@ -122,6 +126,9 @@ class Report(Struct):
     files: list[SegmentAccount]
     marks: dict[str, int]
     remarks: list[str]
+    verdict: str = ""  # one of the sentences below
+    proven: bool = False  # nothing is missing, and the kernel's own count of every connection says so too
+    uncounted: int = 0  # connections that the kernel did not count, or whose count is not in the file
 
 
 class Verification:
@@ -176,7 +183,8 @@ class Verification:
     def _close(self, socket: SocketState, flows: tuple[Flow, Flow], processes: Processes) -> Account:
         received, sent = flows
         if socket.audit is not None:
-            received.counted, sent.counted = socket.audit
+            received.counted = socket.audit[0] - socket.receive.first
+            sent.counted = socket.audit[1] - socket.send.first
             self._behind_the_end(received, socket.receive.last_time)
             self._behind_the_end(sent, socket.send.last_time)
         facts = None if socket.facts is None else addresses(socket.facts)
@@ -248,7 +256,27 @@ class Verification:
         if self._ledger.unreadable_chunks:
             missing.append(f"{self._ledger.unreadable_chunks:,} chunks that cannot be read in full")
             missing += self._ledger.notes
-        return Report(not missing, missing, self._totals, rings, files, dict(self._marks), self._remarks)
+        uncounted = self._totals.connections - self._totals.audited
+        verdict = self._verdict(bool(missing), uncounted)
+        return Report(
+            not missing,
+            missing,
+            self._totals,
+            rings,
+            files,
+            dict(self._marks),
+            self._remarks,
+            verdict,
+            verdict == COMPLETE,
+            uncounted,
+        )
+
+    def _verdict(self, missing: bool, uncounted: int) -> str:
+        if missing:
+            return INCOMPLETE
+        if not self._recording.header.probes and uncounted == self._totals.connections:
+            return AS_FAR_AS_THE_FILE_TELLS
+        return AS_FAR_AS_COUNTED if uncounted else COMPLETE
 
     def _missing_bytes(self) -> Iterator[str]:
         totals = self._totals

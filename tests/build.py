@@ -249,8 +249,8 @@ class RecordedSocket:
         counts = (self.received if received is None else received, self.sent if sent is None else sent)
         return self._add(_event(Kind.AUDIT, payload=SOCKET_AUDIT.pack(*counts, 1, 0)))
 
-    def as_frame(self) -> Socket:
-        """The Socket frame that a rotated segment starts with."""
+    def as_frame(self, counted_by: int = 0) -> Socket:
+        """The Socket frame that a rotated segment starts with; with `counted_by`, one that a recording ends with."""
         return Socket(
             socket=self.socket,
             generation=self.generation,
@@ -260,6 +260,9 @@ class RecordedSocket:
             sent=self.sent,
             tgid=self.process.pid,
             time=self.process.capture.time,
+            counted_by=counted_by,
+            counted_received=self.received if counted_by else 0,
+            counted_sent=self.sent if counted_by else 0,
         )
 
     def _transfer(self, direction: Direction, data: bytes) -> Self:

@@ -1,6 +1,8 @@
 """`ebpf-replay verify FILE …`: complete, or exactly what is missing.
 
-Exit status: 0 complete; 1 something is missing or does not balance; 2 usage; 3 not a capture.
+Exit status: 0 nothing is known to be missing ("complete" alone: the kernel's own count of every connection agrees;
+"complete as far as …": what could not be compared is said); 1 something is missing or does not balance; 2 usage;
+3 not a capture.
 """
 
 from __future__ import annotations
@@ -90,8 +92,10 @@ def _report_lines(report: Report) -> list[str]:
     totals = report.totals
     audited = f"{totals.audited:,} of them counted by the kernel too"
     total = f"{totals.connections:,} connections, {totals.captured:,} bytes captured, {audited}"
-    lines = [f"{'complete' if report.complete else 'incomplete'}: {total}"]
+    lines = [f"{report.verdict}: {total}"]
     lines += [f"  missing: {sentence}" for sentence in report.missing]
+    if report.uncounted:
+        lines.append(f"  not counted: {report.uncounted:,} connections have no count of the kernel's to compare with")
     lines += [f"  remark: {visible(remark)}" for remark in report.remarks]
     lines += [f"  mark: {visible(code)} ({count:,})" for code, count in sorted(report.marks.items())]
     return lines

@@ -81,6 +81,65 @@ def test_bytes_lost_at_the_end_of_an_open_socket_are_known_from_its_last_positio
     assert report["connections"][0]["sent"]["gaps"] == {"ring-full": 1000}
 
 
+def test_count_read_when_the_recording_was_over_balances_an_open_socket(verify: Verify) -> None:
+    capture = Capture()
+    socket = capture.process(100).accept().receive(b"question").send(b"answer")
+    capture.log.append(socket.as_frame(counted_by=1))
+    status, report = verify(capture)
+    assert (status, report["verdict"], report["proven"], report["uncounted"]) == (0, "complete", True, 0)
+    assert report["connections"][0]["sent"] == {"captured": 6, "counted": 6, "end": "end-of-capture"}
+
+
+def test_process_s_exit_does_not_hide_the_count_that_the_kernel_gives_afterwards(verify: Verify) -> None:
+    capture = Capture()
+    server = capture.process(100)
+    socket = server.accept().send(b"answer").lose(100)
+    server.exit()
+    socket.audit().close()
+    _, report = verify(capture)
+    (connection,) = report["connections"]
+    assert connection["balanced"]
+    assert connection["sent"]["counted"] == 106
+    assert connection["sent"]["gaps"] == {"ring-full": 100}
+
+
+def test_socket_all_of_whose_events_were_lost_is_missing_by_its_last_count(verify: Verify) -> None:
+    capture = Capture()
+    socket = capture.process(100).accept().send(b"answer")
+    capture.log[:] = [socket.as_frame(counted_by=1)]
+    status, report = verify(capture)
+    assert status == 1
+    assert report["connections"][0]["sent"]["gaps"] == {"unknown": 6}
+    assert report["connections"][0]["balanced"]
+
+
+def test_later_segment_by_itself_is_compared_from_where_it_begins(verify: Verify) -> None:
+    capture = Capture()
+    capture.header = replace(capture.header, segment=1)
+    socket = capture.process(100).accept().send(b"before")
+    capture.log[:] = [socket.as_frame()]
+    socket.send(b"after").audit().close()
+    _, report = verify(capture)
+    (connection,) = report["connections"]
+    assert (connection["sent"]["captured"], connection["sent"]["counted"]) == (5, 5)
+
+
+def test_complete_is_qualified_where_the_kernel_did_not_count(verify: Verify) -> None:
+    capture = simple()
+    capture.process(100).accept().send(b"uncounted").close()
+    status, report = verify(capture)
+    assert (status, report["verdict"]) == (0, "complete as far as the kernel counted")
+    assert (report["complete"], report["proven"], report["uncounted"]) == (True, False, 1)
+
+
+def test_file_that_no_kernel_counted_is_complete_as_far_as_it_tells(verify: Verify) -> None:
+    capture = Capture()
+    ask(capture.process(100).accept()).close()
+    status, report = verify(capture)
+    assert (status, report["verdict"]) == (0, "complete as far as the file itself tells")
+    assert not report["proven"]
+
+
 @pytest.mark.parametrize("counter", ["data_lost", "rings"])
 def test_counts_that_contradict_each_other_are_said(verify: Verify, counter: str) -> None:
     capture = simple()
