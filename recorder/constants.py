@@ -70,7 +70,16 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
 FETCH_ADD_SINCE: Final = (5, 12)
 PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
 COMM_BYTES: Final = 16  # TASK_COMM_LEN, with its NUL
-CGROUP_MOUNT: Final = Path("/sys/fs/cgroup")
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+
+def cgroup_mount(mounts: Path = MOUNTS) -> Path:
+    """Where the cgroup v2 hierarchy is mounted (proc_pid_mountinfo(5)): not /sys/fs/cgroup itself beside version 1."""
+    for line in mounts.read_text().splitlines():
+        about, _, source = line.partition(" - ")
+        if source.startswith("cgroup2 "):
+            return Path(about.split()[4])
+    raise BadFilter("no cgroup v2 hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,13 @@ class Cgroup:
     level: int
 
     @classmethod
-    def at(cls, path: str, mount: Path = CGROUP_MOUNT) -> Cgroup:
+    def at(cls, path: str, mount: Path | None = None) -> Cgroup:
         """The cgroup at a path, absolute or relative to the v2 mount; `BadFilter` when it is none."""
-        directory = Path(path) if Path(path).is_relative_to(mount) else mount / path.lstrip("/")
-        if not (directory / "cgroup.procs").is_file():
-            raise BadFilter(f"{path} is no cgroup v2", f"take a directory below {mount} that holds cgroup.procs")
-        return cls(directory.stat().st_ino, len(directory.resolve().relative_to(mount.resolve()).parts))
+        top = (mount or cgroup_mount()).resolve()
+        directory = (Path(path) if Path(path).is_relative_to(top) else top / path.lstrip("/")).resolve()
+        if not directory.is_relative_to(top) or not (directory / "cgroup.procs").is_file():
+            raise BadFilter(f"{path} is no cgroup v2", f"take a directory below {top} that holds cgroup.procs")
+        return cls(directory.stat().st_ino, len(directory.relative_to(top).parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recorder import host, kernel_maps
-from recorder.constants import OFFSETS, Cgroup, Filters, Limits, compiler_flags
+from recorder.constants import OFFSETS, Cgroup, Filters, Limits, cgroup_mount, compiler_flags
 from recorder.errors import BadFilter, Lockdown, NoBtf, NotRoot
 from recorder.source import DIRECTORY, program_text
 
@@ -125,6 +125,25 @@ def test_no_constant_is_passed_twice() -> None:
 def test_folder_that_is_no_cgroup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFilter, match="no cgroup v2"):
         Cgroup.at("made/up", tmp_path)
+
+
+def test_folder_outside_the_hierarchy_is_no_cgroup(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "cgroup.procs").touch()
+    with pytest.raises(BadFilter, match="no cgroup v2"):
+        Cgroup.at("..", tmp_path / "mount")
+
+
+def test_hierarchy_of_version_2_is_found_beside_version_1(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
+        "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n"
+    )
+    assert cgroup_mount(mounts) == Path("/sys/fs/cgroup/unified")
+    mounts.write_text("32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n")
+    with pytest.raises(BadFilter, match="is mounted"):
+        cgroup_mount(mounts)
 
 
 def test_cgroup_has_the_inode_of_its_folder_and_its_depth(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pid", type=int, action="append", default=[], help="this process and its children (repeat)")
     group.add_argument("--comm", action="append", default=[], help="processes of this name (repeat)")
     group.add_argument("--uid", type=int, action="append", default=[], help="processes of this user number (repeat)")
-    group.add_argument("--cgroup", help="processes in this control group: a path below /sys/fs/cgroup")
+    group.add_argument("--cgroup", help="processes in this control group: a path below the v2 hierarchy")
     group.add_argument("--port", type=int, action="append", default=[], help="connections with this port (repeat)")
     group.add_argument("--follow-forks", action=argparse.BooleanOptionalAction, default=True, help="children too")
 
