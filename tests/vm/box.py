@@ -18,6 +18,7 @@ from debian import CACHE, ROOT, VmError
 
 BOX = CACHE / "ebpf-rec-local.box"
 VIRTUAL_SIZE = 4  # GB
+DEPENDENCIES = ("pyproject.toml", "constraints.txt")
 
 BOX_VAGRANTFILE = """Vagrant.configure("2") do |config|
   folder = File.dirname(__FILE__)
@@ -91,8 +92,8 @@ def image(work: Path) -> Path:
 
 
 def build() -> Path:
-    """The box, from the cache when it is there."""
-    if BOX.exists():
+    """The box, from the cache when it is there and holds the packages that the project asks for now."""
+    if BOX.exists() and BOX.stat().st_mtime > max((ROOT / name).stat().st_mtime for name in DEPENDENCIES):
         return BOX
     work = CACHE / "box"
     shutil.rmtree(work, ignore_errors=True)
