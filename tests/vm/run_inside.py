@@ -24,7 +24,7 @@ from debian import ROOT, VmError
 from session import Session
 
 REPLAY = [str(ROOT / ".venv/bin/ebpf-replay"), "show", "--side", "both", "--format", "jsonl"]
-# Each recording compiles the kernel program, which takes ten times as long under emulation: the rest would take an hour.
+# Each recording compiles the kernel program, ten times slower under emulation: the others would take an hour.
 EMULATED_TESTS = ("tests/live/test_exerciser.py", "tests/live/test_filters.py")
 REQUESTS = 101  # whole_machine.py's number
 
@@ -72,7 +72,7 @@ def emulated() -> bool:
 
 
 def live_tests() -> str:
-    """What pytest runs inside: all live tests, or under emulation the modules in which a compilation serves many tests."""
+    """What pytest runs inside: all live tests, or under emulation the modules where one compilation serves many."""
     return " ".join(EMULATED_TESTS) if emulated() else "tests/live"
 
 
