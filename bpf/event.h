@@ -59,7 +59,6 @@ enum event_flag {
 	FLAG_PAIR = 128,          /* made by socketpair(2) */
 	FLAG_RESET = 256,         /* ended by a reset */
 	FLAG_FILE_NAME = 512,     /* a sendfile gap: the payload is the file's name, not bytes of the stream */
-	FLAG_ORDER_UNSURE = 1024, /* another thread was inside a call on the same direction: order within it is not proven */
 };
 
 enum mark_code { MARK_IO_URING = 1, MARK_COMPAT = 2, MARK_KTLS = 3, MARK_ZEROCOPY = 4, MARK_PROCESS_VM = 5 };

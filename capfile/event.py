@@ -81,7 +81,6 @@ class Flag(IntFlag):
     PAIR = 128
     RESET = 256
     FILE_NAME = 512
-    ORDER_UNSURE = 1024
 
 
 class MarkCode(IntEnum):
