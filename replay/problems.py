@@ -55,6 +55,12 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
         "",
     ),
     ProblemCode(
+        "undecided-pair",
+        "After a loss nothing decides whether this request and the response behind it belong together: listed apart.",
+        "9112 §9.3.2",
+        "a response was lost before it, and a request may be lost behind its request",
+    ),
+    ProblemCode(
         "too-many-waiting",
         "So many requests waited for a response that this one is listed without.",
         "9112 §9.3.2",

@@ -52,7 +52,7 @@ class Http1Connection:
         self.process = process
         self.handover: Handover | None = None
         self.unplaced: list[Loss] = []
-        self.pairing = Pairing()
+        self.pairing = Pairing(joined=connection.joined_midstream)
         self.in_doubt = False
         self._clock_offset_ns = clock_offset_ns
         self._ordinal = 0
@@ -66,8 +66,10 @@ class Http1Connection:
         """Take one event of `flow`; the exchanges that it finished."""
         if flow == "request":
             self.request_framer.feed(event)
-            if self.pairing.orphans or self.pairing.inferred:
+            if self.pairing.orphans:
                 self.pairing.settle_orphans()
+            if type(event) is Eof and self.pairing.inferred:
+                self.pairing.settle_inferred(doubt=self.request_framer.doubt and self.request_framer.late)
         else:
             self.response_framer.feed(event)
             if type(event) is Eof:

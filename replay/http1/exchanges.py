@@ -54,7 +54,7 @@ def _protocol(request: Request | None, response: Response | None) -> str:
 
 def _completeness(slot: Slot, request: Request | None, response: Response | None) -> Completeness:
     asked, answered = slot.request, slot.response
-    if slot.lost or slot.request_lost or _gap(asked) or _gap(answered):
+    if slot.lost or slot.request_lost or _gap(asked) or _gap(answered) or _inferred(answered):
         return "gap"
     if asked is None:
         return "response-only"
@@ -68,6 +68,11 @@ def _completeness(slot: Slot, request: Request | None, response: Response | None
 
 def _gap(message: Message | None) -> bool:
     return message is not None and message.gap
+
+
+def _inferred(answered: Message | None) -> bool:
+    """Whether it may be another request's response, behind the same loss."""
+    return answered is not None and any(problem.code == "paired-by-inference" for problem in answered.problems)
 
 
 def _problems(slot: Slot) -> tuple[Problem, ...]:

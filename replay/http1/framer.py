@@ -19,13 +19,17 @@ from replay.http1.chunked import ChunkedReader
 from replay.http1.framing import NOTHING_DECLARED, Declared, Kind
 from replay.http1.grammar import GRAMMARS, Head
 from replay.http1.head_reader import Gathered, HeadReader
-from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES
+from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES, MIN_NEXT_HEAD_BYTES
 from replay.http1.message import Loss, Message
 from replay.http1.resync import Hunt, begins_with_known_method
 from replay.http1.sink import Sink
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 
 _EMPTY_LINES: Final = re.compile(rb"[\r\n]+")
+
+
+# Whole events were lost: the hole's time is that of the event behind it. Other holes are of a call that was seen.
+WHEN_UNKNOWN: Final = frozenset({"damaged", "packet-loss", "ring-full", "unknown"})
 
 
 class State(Enum):
@@ -66,10 +70,12 @@ class Framer:
         self._data = b""  # what is being read, and where it stands
         self._base = 0
         self._time = 0
+        self._began = 0  # when the byte was seen that begins the next message, if not now
         self._edge = False  # `_data` begins where a read or write began
         self._fresh = not joined  # neither a message nor a loss yet
         self._unframed = "joined-midstream" if joined else "unframed"
-        self._doubt = joined  # the framing was lost since the last message
+        self.late = joined  # a hole since the last message, of which not even is known when its bytes passed
+        self.doubt = joined  # the framing was lost since the last message
         self._skipped = False  # and a whole start line with it
         self._held: list[StreamEvent] = []
         self._held_bytes = 0
@@ -88,7 +94,9 @@ class Framer:
             self.position = event.position + len(event.data)
         elif type(event) is Gap:
             if event.length != 0:
+                self.late |= event.reason in WHEN_UNKNOWN
                 TRANSITIONS[self.state].miss(self, event)
+                self.late |= event.reason in WHEN_UNKNOWN  # a message may have begun just before the hole
                 self.position = event.position + (event.length or 0)
                 self._hunt.miss(self.position)
         elif type(event) is Eof:
@@ -97,6 +105,7 @@ class Framer:
     def _jump(self, event: Bytes) -> None:
         if event.position > self.position:
             hole = event.position - self.position
+            self.late = True
             TRANSITIONS[self.state].miss(self, Gap(self.position, event.time, hole, "unknown"))
         self._hunt.miss(event.position)
 
@@ -121,11 +130,14 @@ class Framer:
         if data[at] in b"\r\n":
             return self._skip_empty_lines(at)
         position = self._base + at
-        self.message = message = Message(self._flow, position, self._time)
-        self._sink.began(message, self.losses, doubt=self._doubt, skipped=self._skipped)
+        self.message = message = Message(self._flow, position, self._began or self._time)
+        if self._began:
+            message.carried(position, self._time)
+            self._began = 0
+        self._sink.began(message, self.losses, doubt=self.doubt, skipped=self._skipped)
         if self.losses:
             self.losses = []
-        self._doubt = self._skipped = False
+        self.doubt = self.late = self._skipped = False
         stop = data.find(b"\r\n\r\n", at, at + MAX_HEAD_BYTES) + 4
         if stop > 3:  # most heads come whole and without any deviation
             raw = data[at:stop]
@@ -147,7 +159,7 @@ class Framer:
         self.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
         self._skipped = True
         self._lose()
-        self._sink.skipped(self.losses)
+        self._sink.skipped(self.losses, sure=True)
 
     # HEAD
 
@@ -219,6 +231,8 @@ class Framer:
     def _miss_head(self, gap: Gap) -> None:
         if gap.length is not None and self._head.miss():
             self._state_gap(gap)
+            # Or so it seems: if the hole has room for a beginning, what follows may as well be of a later head.
+            self.doubt |= gap.length >= MIN_NEXT_HEAD_BYTES
             return
         # What was seen since the head's first hole is not all of its rest; it may be the beginning of the next message.
         after = bytes(self._head.buffer[self._head.after_hole :]) if self._head.after_hole else b""
@@ -392,7 +406,7 @@ class Framer:
     # LOST
 
     def _lose(self) -> None:
-        self._doubt = True
+        self.doubt = True
         self.state = State.LOST
 
     def _read_lost(self, at: int) -> int:
@@ -401,10 +415,11 @@ class Framer:
         data = self._data[at:] if at else self._data
         if not self._hunt.buffer:
             before = self._base + at
-        found, passed = self._hunt.feed(data, self._base + at, self._believe, edge=self._edge and not at)
+        found, passed = self._hunt.feed(data, self._base + at, self._time, self._believe, edge=self._edge and not at)
         self._lose_bytes(self._unframed, before, passed)
         if not found:
             return len(self._data)
+        self._began = self._hunt.time
         self._reread(self._hunt.take(), before + passed)
         self._close_lost_message(before + passed)
         self.state = State.START
@@ -444,7 +459,7 @@ class Framer:
         else:
             self.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
             self._skipped = True
-            self._sink.skipped(self.losses)
+            self._sink.skipped(self.losses, sure=False)
 
     def _settle_hunt(self) -> bool:
         """A gap or the end comes: a start line that waited for the line behind it is believed as far as it goes."""
@@ -456,6 +471,7 @@ class Framer:
         self._settled = before + passed
         self._close_lost_message(before + passed)
         self.state = State.START
+        self._began = self._hunt.time
         self._read(self._hunt.take(), before + passed, self._time, edge=False)
         return True
 

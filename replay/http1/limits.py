@@ -10,6 +10,9 @@ MAX_HEAD_BYTES: Final = 256 * 1024
 # RFC 9112 §3 recommends at least 8,000 octets for a request line; eight times that is tolerated.
 MAX_START_LINE_BYTES: Final = 64 * 1024
 
+# A hole in a head that is shorter cannot reach from one head into the next: an empty line and one byte.
+MIN_NEXT_HEAD_BYTES: Final = 5
+
 # A start line sought in unframed bytes: what RFC 9112 §3 recommends and a bit, because each new byte looks at it again.
 MAX_SOUGHT_LINE_BYTES: Final = 8 * 1024 + 256
 

@@ -5,6 +5,8 @@ After response start lines were lost it belongs to some request that waits, betw
 passed over as start lines were surely lost, and no response answers a request that began after it did. Where the
 bounds differ, a client that waits for each answer before it asks again (nearly all) decides for the upper one; after a
 client that was seen to pipeline, the responses are held until later ones narrow the bounds or the connection ends.
+A response after a loss that is given to the latest request stays open until the next request: if that joins up, no
+request lies between and the pair is certain; if requests may be lost there, the two are listed apart.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ class Slot:
     __slots__ = (
         "became",
         "closed",
+        "doubt",
         "informational",
         "lost",
         "method",
@@ -32,6 +35,7 @@ class Slot:
         "request_lost",
         "response",
         "settled",
+        "unsure",
         "weight",
     )
 
@@ -47,6 +51,8 @@ class Slot:
         self.closed = ""  # how the response direction ended without one
         self.phantom: list[Loss] | None = None  # a request that lies in these losses
         self.settled = True  # False: a late gap may still explain why its request was not seen
+        self.doubt = False  # a request may be lost between this one and the last
+        self.unsure = False  # how many requests came before it is not known
         self.weight = 0
 
     @property
@@ -62,11 +68,13 @@ class Slot:
 class Pairing:
     """The exchanges of one connection that are not finished, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, joined: bool = False) -> None:
         self.order: deque[Slot] = deque()
         self.waiting: deque[Slot] = deque()
         self._pipelined = False  # more than one request was once seen to wait without a loss
         self._closed = ""
+        self._synced = not joined  # the last response surely was the last request's but for those that wait
+        self._unsure = joined  # how many requests were made is not known
         self.orphans: list[Slot] = []  # not settled
         # not settled either: a request that is lost behind theirs may be the one that was answered
         self.inferred: list[Slot] = []
@@ -78,11 +86,15 @@ class Pairing:
 
     # requests
 
-    def request_began(self, message: Message) -> Slot:
-        """A further request waits for its response."""
+    def request_began(self, message: Message, *, doubt: bool = False) -> Slot:
+        """A further request waits for its response; with `doubt` others may lie between it and the last."""
+        if self.inferred or doubt:
+            self.settle_inferred(doubt=doubt)
         if self.waiting and self.waiting[-1].request is not None:
             self._pipelined |= self.waiting[-1].request.last_byte_time == message.first_byte_time
         slot = Slot(message)
+        slot.doubt = doubt
+        slot.unsure = self._unsure
         slot.closed = self._closed
         self.order.append(slot)
         if not self._closed:
@@ -108,15 +120,15 @@ class Pairing:
         else:
             self._released.append([slot.method, 1])
 
-    def requests_skipped(self, losses: list[Loss]) -> None:
-        """A request, or more, lies in `losses`. A response without a request that is not settled explains it;
-        otherwise one that has not come may."""
-        for slot in self.inferred:
-            if slot.response is not None:
-                slot.response.problem("paired-by-inference")
+    def requests_skipped(self, losses: list[Loss], *, sure: bool, late: bool) -> None:
+        """A request, or more, lies in `losses` (if not `sure`: or was said to before). A response without a request
+        that is not settled explains it; otherwise one that has not come may."""
+        self._unsure = True
+        if late:  # it may have passed before what was answered
+            self.settle_inferred(doubt=True)
         if self.orphans:
             self._explain(self.orphans[0], losses)
-        elif not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
+        elif sure and not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
             slot = Slot()
             slot.phantom = losses
             self.waiting.append(slot)
@@ -130,10 +142,34 @@ class Pairing:
 
     def settle_orphans(self) -> None:
         """The request direction went on: responses without a request have none."""
-        for slot in self.orphans + self.inferred:
+        for slot in self.orphans:
             slot.settled = True
         self.orphans.clear()
+
+    def settle_inferred(self, *, doubt: bool) -> None:
+        """The requests went on or ended: without `doubt` no request is lost behind those that were answered."""
+        for slot in self.inferred:
+            slot.settled = True
+            if doubt:
+                self._part(slot)
+            else:
+                self._synced = True
+                self._unsure &= self._pipelined
         self.inferred.clear()
+        if doubt:
+            self._unsure = True
+
+    def _part(self, slot: Slot) -> None:
+        """The response may be that of a request which lies in a gap: list the two apart."""
+        if slot.response is None:
+            return
+        apart = slot.became = Slot()  # where the response goes on
+        apart.response, slot.response = slot.response, None
+        apart.informational, slot.informational = slot.informational, []
+        apart.request_lost = slot.lost = True
+        slot.problems.append(Problem("undecided-pair", "response"))
+        apart.problems.append(Problem("undecided-pair", "request"))
+        self.order.insert(self.order.index(slot) + 1, apart)
 
     def remove(self, slot: Slot) -> None:
         """It was no exchange."""
@@ -151,9 +187,27 @@ class Pairing:
 
     def response_began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
         """The exchange that a response belongs to; the losses before it are stated where they belong."""
+        later = self._later_than(message) if doubt else []
+        slot = self._place(message, losses, doubt=doubt, skipped=skipped)
+        if later:
+            self.settle_inferred(doubt=later[0].doubt)
+            self.waiting.extend(later)
+        return slot.became or slot
+
+    def _later_than(self, message: Message) -> list[Slot]:
+        """Requests that began after it did, although that was known sooner; they do not wait for it."""
+        later: deque[Slot] = deque()
+        while self.waiting and (request := self.waiting[-1].request) is not None:
+            if request.first_byte_time <= message.first_byte_time:
+                break
+            later.appendleft(self.waiting.pop())
+        return list(later)
+
+    def _place(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
         if self._released:
             return self._answer_released(message, losses)
         if doubt:
+            self._synced = False
             self._settle_held()
             self._least = min(1 if skipped else 0, max(len(self.waiting) - 1, 0))
         if self._held or (doubt and self._least < len(self.waiting) - 1):
@@ -163,13 +217,22 @@ class Pairing:
         self._state(losses, passed, message)
         slot = self._next_waiting(certain=not doubt)
         slot.response = message
-        if doubt and slot.request is not None and not self.waiting:
-            slot.settled = False
-            self.inferred.append(slot)
+        self._infer(slot)
         return slot
 
+    def _infer(self, slot: Slot) -> None:
+        """Unless it is certain, a pair is named an inference, or left open until the next request."""
+        if slot.request is None or slot.response is None or (self._synced and not slot.unsure):
+            return
+        if self._pipelined and slot.unsure:
+            slot.response.problem("paired-by-inference")
+        elif not self.waiting and not self._synced:
+            slot.settled = False
+            self.inferred.append(slot)
+
     def _next_waiting(self, *, certain: bool) -> Slot:
-        while len(self.waiting) > 1 and self.waiting[0].phantom is not None and not self._pipelined:
+        overtaken = not self._pipelined and not (certain and self._synced)
+        while overtaken and len(self.waiting) > 1 and self.waiting[0].phantom is not None:
             self.waiting.popleft()  # it would have been answered before the next was asked
         if len(self.waiting) > 1 and certain:
             self._pipelined = True
@@ -199,6 +262,7 @@ class Pairing:
             message.problem("paired-by-inference")
             slot = self._next_waiting(certain=False)
             slot.response = message
+            self._infer(slot)
             return slot
         slot = Slot()
         slot.response = message
@@ -223,6 +287,9 @@ class Pairing:
         held, self._held = self._held, []
         if not held:
             return
+        self._unsure = True
+        for slot in self.waiting:
+            slot.unsure = True
         last = [last for _, last in held]
         most = max(min(end - index for index, end in enumerate(last)), self._least, 0)
         passed = [self._pass_over() for _ in range(min(most, len(self.waiting)))]
@@ -264,6 +331,8 @@ class Pairing:
     def wait_again(self, slot: Slot) -> None:
         """Its response has not begun after all, or only with interim ones."""
         slot.response = None
+        slot.settled = True
+        self.inferred = [inferred for inferred in self.inferred if inferred is not slot]
         if slot.request is not None:
             self.waiting.appendleft(slot)
             return

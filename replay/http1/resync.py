@@ -84,26 +84,31 @@ class Hunt:
     `edge` is where the last read or write began: there even an unknown method is a candidate.
     """
 
-    __slots__ = ("_edge", "_gap_end", "_start_line", "buffer", "position")
+    __slots__ = ("_edge", "_gap_end", "_reads", "_start_line", "buffer", "position")
 
     def __init__(self, start_line: StartLine) -> None:
         self._start_line = start_line
         self.buffer = bytearray()
         self.position = 0  # of the buffer's first byte
         self._edge = -1
+        self._reads: list[tuple[int, int]] = []  # where the reads or writes in the buffer begin, and their times
         self._gap_end = -1
 
-    def feed(self, data: bytes, position: int, believe: Believe, *, edge: bool) -> tuple[bool, int]:
+    def feed(self, data: bytes, position: int, time: int, believe: Believe, *, edge: bool) -> tuple[bool, int]:
         """`data` was seen at `position` (`edge`: a read or write begins there). Whether the buffer now begins with a
         start line that `believe(position, at an edge)` believes; and how many bytes were passed over."""
         if not self.buffer:
             self.position = position
+            self._reads.clear()
+        self._reads.append((position, time))
         if edge:
             self._edge = position
         self.buffer += data
         found, passed = self._look(believe)
         del self.buffer[:passed]
         self.position += passed
+        while len(self._reads) > 1 and self._reads[1][0] <= self.position:
+            del self._reads[0]
         return found, passed
 
     def settle(self, believe: Believe) -> tuple[bool, int]:
@@ -116,6 +121,11 @@ class Hunt:
                 self.position += at
                 return True, at
         return False, 0
+
+    @property
+    def time(self) -> int:
+        """When the buffer's first byte was seen."""
+        return next((time for at, time in reversed(self._reads) if at <= self.position), 0)
 
     def miss(self, end: int) -> None:
         """What comes next stands at `end`, behind a gap."""

@@ -44,14 +44,14 @@ class RequestSide:
 
     def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
         """A request waits from its first byte on: its response may come before its end."""
-        self._slot = self._owner.pairing.request_began(message)
+        self._slot = self._owner.pairing.request_began(message, doubt=doubt and self._owner.request_framer.late)
         message.state_losses(losses)
         if self._closing:
             message.problem("after-close")
 
-    def skipped(self, losses: list[Loss]) -> None:
+    def skipped(self, losses: list[Loss], *, sure: bool) -> None:
         """A request lies in a gap."""
-        self._owner.pairing.requests_skipped(losses)
+        self._owner.pairing.requests_skipped(losses, sure=sure, late=self._owner.request_framer.late)
 
     def framing(self, message: Message) -> Framing:
         """§6.3 for requests; where header fields are missing, a body may have been declared in them."""
@@ -127,7 +127,7 @@ class ResponseSide:
         if self._closing:
             message.problem("after-close")
 
-    def skipped(self, losses: list[Loss]) -> None:
+    def skipped(self, losses: list[Loss], *, sure: bool) -> None:
         """A response lies in a gap; which one is decided when the next begins."""
 
     def framing(self, message: Message) -> Framing:

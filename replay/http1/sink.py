@@ -16,8 +16,9 @@ class Sink(Protocol):
         """A start line begins. `losses` came before it; with `doubt` the framing was lost since the last message,
         with `skipped` at least one whole start line went by unseen."""
 
-    def skipped(self, losses: list[Loss]) -> None:
-        """At least one start line went by unseen; `losses` are those since the last message, this one included."""
+    def skipped(self, losses: list[Loss], *, sure: bool) -> None:
+        """At least one start line went by unseen; `losses` are those since the last message, this one included.
+        If not `sure`, it may be one that was told of before."""
 
     def framing(self, message: Message) -> Framing:
         """Which body follows its head."""
