@@ -309,3 +309,24 @@ def test_limit_of_bytes_leaves_a_gap_of_the_rest(option: str, limit: int, reason
     flows = [flow for flow in Recording.read(output).flows.values() if flow.total]
     assert len(flows) == 2
     assert all(flow.runs == [Run("data", 0, limit), Run(reason, limit, 5003)] for flow in flows)
+
+
+MANY_LARGE = """
+import os, socket, threading
+a, b = socket.socketpair()
+reader = threading.Thread(target=lambda: [None for _ in iter(lambda: b.recv(1 << 20), b"")])
+reader.start()
+assert os.writev(a.fileno(), [bytes(17_000)] * 1024) == 17_408_000
+a.close()
+reader.join()
+"""
+
+
+def test_call_with_more_and_larger_iovecs_than_the_loop_reaches_ends_in_a_gap_of_that_reason(tmp_path: Path) -> None:
+    """1,024 iovecs that take three steps each are more than the loop's 2,112 steps."""
+    output = tmp_path / "iovecs.cap"
+    subprocess.run([*CAPTURE, "-o", str(output), "--", "python3", "-c", MANY_LARGE], check=True, timeout=SECONDS)
+    sent = next(flow for (_, way), flow in Recording.read(output).flows.items() if way == "send" and flow.total)
+    assert [run.kind for run in sent.runs] == ["data", "iovec-limit"]
+    assert sent.total == 17_408_000
+    assert sent.runs[0].end > 10_000_000
