@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 NAMES: Final = ("Authorization", "Cookie", "Set-Cookie", "Proxy-Authorization")
 MAX_VALUE: Final = 1 << 20  # a longer value is replaced in parts of this size: equal ones stay equal all the same
 MAX_NAME: Final = 256
+SCHEME: Final = "hmac-sha256+shake256"  # how `Tokens` makes them, as a Header says it
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 §5.6.2
+_FOLD: Final = re.compile(rb"[\r\n]+[ \t]*")  # RFC 9112 §5.2: without the space the next line would be another field
+_COLON_OR_END: Final = re.compile(rb"[:\n]")
 _ALPHABET: Final = b"abcdefghijklmnopqrstuvwxyz234567"  # base32's: legal in every one of those values
+
+
+def is_field_name(name: str) -> bool:
+    """Whether a header may be called so."""
+    return _FIELD_NAME.fullmatch(name) is not None
 
 
 class Secret(NamedTuple):
@@ -56,6 +66,19 @@ class SecretFinder:
         self._close(found)
         return found
 
+    @property
+    def inside(self) -> bool:
+        """Whether a value has begun that has not ended."""
+        return self._value is not None
+
+    def part(self) -> list[Secret]:
+        """The secret that has begun, as far as it came: for whoever cannot wait. The rest is one of its own."""
+        found: list[Secret] = []
+        if self._value is not None:
+            self._emit(found)
+            self._value, self._value_at = bytearray(), self._position
+        return found
+
     def _in_line(self, data: bytes, at: int) -> int:
         """Read up to a colon or the line's end."""
         if not self._line_start:
@@ -65,15 +88,19 @@ class SecretFinder:
             self._line.clear()
             self._line_start = True
             return end + 1
-        byte = data[at]
-        if byte == 0x3A and bytes(self._line).lower().strip(b" \t\r") in self._names:
-            self._value, self._value_at, self._ended = bytearray(), self._position + at + 1, False
-        elif byte == 0x0A:
+        stop = min(len(data), at + MAX_NAME + 1 - len(self._line))
+        match = _COLON_OR_END.search(data, at, stop)
+        end = match.start() if match else stop
+        self._line += data[at:end]
+        if match is None:
+            self._line_start = len(self._line) <= MAX_NAME
+        elif data[end] == 0x0A:
             self._line.clear()
-            return at + 1
-        self._line.append(byte)
-        self._line_start = byte != 0x3A and len(self._line) <= MAX_NAME
-        return at + 1
+        else:
+            if bytes(self._line).lower().strip(b" \t\r") in self._names:
+                self._value, self._value_at, self._ended = bytearray(), self._position + end + 1, False
+            self._line_start = False
+        return end + 1 if match else stop
 
     def _in_value(self, data: bytes, at: int, found: list[Secret]) -> int:
         """Read up to the line's end, and beyond it where the next line begins with a space or tab."""
@@ -112,7 +139,8 @@ class SecretFinder:
 class Tokens:
     """What stands for a secret: as long as it was, and the same for the same secret under one key.
 
-    A scheme word ("Bearer ", "Basic ") and line ends inside a folded value stay, so that the message stays what it was.
+    A scheme word ("Bearer ", "Basic ") and, in a folded value, line ends with the space after them stay, so that the
+    message stays what it was.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -123,10 +151,11 @@ class Tokens:
         digest = hmac.digest(self._key, secret, "sha256")
         stream = hashlib.shake_256(digest).digest(len(secret))
         kept = _scheme(secret)
-        letters = bytes(_ALPHABET[byte & 31] for byte in stream)
-        return secret[:kept] + bytes(
-            old if old in b"\r\n" else new for old, new in zip(secret[kept:], letters[kept:], strict=True)
-        )
+        token = bytearray(_ALPHABET[byte & 31] for byte in stream)
+        token[:kept] = secret[:kept]
+        for fold in _FOLD.finditer(secret, kept):
+            token[fold.start() : fold.end()] = fold[0]
+        return bytes(token)
 
 
 _SCHEMES: Final = (b"basic ", b"bearer ", b"digest ", b"negotiate ", b"ntlm ")

@@ -2,7 +2,8 @@
 
 One thread runs it. A pass takes the heads of the data rings, then everything in the control rings, then the data up to
 those heads: so every data event in the file comes after the SOCKET event that introduces it. A tail moves only after
-the bytes are written. Compression has a budget of processor time and is given up before the drain would wait for it.
+the bytes are written. Only with a redactor is anything copied, and then what is written is the copy without secrets.
+Compression has a budget of processor time and is given up before the drain would wait for it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from backports import zstd
 from capfile.frames import Chunk, Counters, Frame
 from capfile.frames import Ring as RingKind
 from recorder.recording import Recording, Regions, first_event
+from recorder.redaction import Redactor, length_until
 from recorder.rings import Ring
 
 TICK_SECONDS: Final = 0.02  # how soon the recorder hears of a new process: before most short-lived ones are gone
 FLUSH_SECONDS: Final = 0.2  # the flush interval: what SIGKILL may cost at most
 STREAM_FLUSH_SECONDS: Final = 0.05  # the same when somebody reads along
 LEDGER_SECONDS: Final = 1.0  # how often the counters are sampled into the file
+FOREVER: Final = (1 << 64) - 1  # ns: later than any event
 
 COMPRESSION_LEVEL: Final = 1
 COMPRESSION_SHARE: Final = 0.1  # of one CPU's time
@@ -73,6 +76,7 @@ class Drain:
         ledger: Callable[[], Counters],
         compressor: Compressor | None = None,
         flush_seconds: float = FLUSH_SECONDS,
+        redactor: Redactor | None = None,
     ) -> None:
         self._data = data
         self._control = control
@@ -81,6 +85,7 @@ class Drain:
         self._ledger = ledger
         self._compressor = compressor
         self._flush_seconds = flush_seconds
+        self._redactor = redactor
         self._frames: deque[Frame] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drain")
@@ -114,7 +119,7 @@ class Drain:
                 poller.register(ring.fd, select.POLLIN)
             while not self._stop.is_set():
                 self.step(bool(poller.poll(TICK_SECONDS * 1000)))
-            self.drain_pass()
+            self.drain_pass(last=True)
             self._write_frames()
         except BaseException as error:
             self.error = error
@@ -144,21 +149,38 @@ class Drain:
         self._last_counters = (counters.counters, counters.rings)
         return counters
 
-    def drain_pass(self) -> None:
-        """Everything up to now, control before data."""
+    def drain_pass(self, last: bool = False) -> None:
+        """Everything up to now, control before data. `last`: the kernel program is detached."""
         self._last_pass = time.monotonic()
+        now = FOREVER if last else time.monotonic_ns()
         heads = [(ring, ring.head()) for ring in self._data]
         for ring in self._control:
-            self._move(ring, ring.head())
-        for ring, head in heads:
-            self._move(ring, head)
+            head = ring.head()
+            self._move(ring, head, ring.regions(head))
+        if self._redactor is None:
+            for ring, head in heads:
+                self._move(ring, head, ring.regions(head))
+        else:
+            self._move_redacted(self._redactor, heads, now)
 
-    def _move(self, ring: Ring, head: int) -> None:
+    def _move_redacted(self, redactor: Redactor, heads: Sequence[tuple[Ring, int]], now: int) -> None:
+        """The same by way of a copy.
+
+        An event later than `now`, which was read before the heads, waits: the one before it in its stream may be in
+        another CPU's ring and behind the head that was read there.
+        """
+        copies = [bytearray(b"".join(ring.regions(head))) for ring, head in heads]
+        for copy in copies:
+            del copy[length_until(copy, now) :]
+        redactor.replace(copies)
+        for (ring, _), copy in zip(heads, copies, strict=True):
+            self._move(ring, ring.tail + len(copy), [memoryview(copy)])
+
+    def _move(self, ring: Ring, head: int, regions: Regions) -> None:
         size = head - ring.tail
         if not size:
             return
         now = time.monotonic_ns()
-        regions = ring.regions(head)
         first = first_event(regions)
         if ring.kind is RingKind.CONTROL:
             self._on_control(b"".join(regions))

@@ -23,7 +23,14 @@ def program() -> str:
     return f"ebpf-rec {version('ebpf-rec')}"
 
 
-def header(options: Options, segment: int, recording_id: str, probes: Sequence[str], ring_size: int) -> Header:
+def header(
+    options: Options,
+    segment: int,
+    recording_id: str,
+    probes: Sequence[str],
+    ring_size: int,
+    redaction: dict[str, Any] | None = None,
+) -> Header:
     """The Header of `segment`, as of now: both clocks are read one after the other."""
     host = os.uname()
     limits: dict[str, Any] = {**options.limits.as_dict(), **options.kernel_limits, "ring_size": ring_size}
@@ -45,4 +52,5 @@ def header(options: Options, segment: int, recording_id: str, probes: Sequence[s
         recorder_pid=os.getpid(),
         segment=segment,
         recording_id=recording_id,
+        redaction=redaction or {},
     )

@@ -61,6 +61,7 @@ class Options:
     force: bool = False
     debug: bool = False
     user: str | None = None
+    redact: Sequence[str] = ()  # the headers whose values are replaced before they are written
     environment: dict[str, str] = field(default_factory=dict)
     words: Sequence[str] = ()
 
@@ -82,4 +83,5 @@ class Outcome:
     user: str
     ended: bool
     high_water: float
+    redacted: int | None = None  # values replaced; None if nobody asked for it
     capability: str = ""  # what was kept of root's power while recording, in words

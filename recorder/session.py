@@ -35,6 +35,7 @@ from recorder.options import KernelProgram, Options, Outcome
 from recorder.preflight import output_as
 from recorder.reasons import ENDS_COMMAND, FAILURES, SIGNAL_STATUS, Reasons, foreground
 from recorder.recording import Recording
+from recorder.redaction import Redactor
 from recorder.tracepipe import TracePipe
 
 LOOK_SECONDS: Final = 0.25  # how often limits, free space and processes are looked at
@@ -63,6 +64,7 @@ class Session:
         self._cpus = rings.online_cpus()
         self._deadline: float | None = None
         self.control = Control()
+        self._redactor = Redactor(options.redact) if options.redact else None
 
     def run(self) -> Outcome:
         """Record until something ends it. Raises `RecorderError` or `UsageError` when it cannot begin."""
@@ -156,6 +158,7 @@ class Session:
             self._ledger,
             Compressor() if self.options.compress else None,
             FLUSH_SECONDS if target.is_file else STREAM_FLUSH_SECONDS,
+            self._redactor,
         )
         flusher = Flusher(self.recording)
         self.drain.start()
@@ -246,7 +249,8 @@ class Session:
                 self._reasons.add("disk-full")
 
     def _describe(self, segment: int) -> Header:
-        return header(self.options, segment, self._recording_id, self.program.probes, self.ring_size)
+        redaction = self._redactor.facts() if self._redactor is not None else None
+        return header(self.options, segment, self._recording_id, self.program.probes, self.ring_size, redaction)
 
     def _introduction(self) -> Iterator[Frame]:
         yield from self.control.known()
@@ -285,6 +289,7 @@ class Session:
             marks=dict(self.control.marks),
             user=self.identity.name,
             capability="CAP_BPF alone, which this kernel asks for" if self.kept else "",
+            redacted=self._redactor.count if self._redactor is not None else None,
             ended=ended,
             high_water=self.drain.high_water,
         )

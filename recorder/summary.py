@@ -54,6 +54,8 @@ def lines(outcome: Outcome, output: str) -> list[str]:
         f"ended by: {outcome.reason}; ran as user {outcome.user} "
         f"{'with ' + outcome.capability if outcome.capability else 'without any capability'}",
     ]
+    if outcome.redacted is not None:
+        found.append(f"redacted: {counted(outcome.redacted, 'value')}")
     if outcome.marks:
         found.append("blind spots: " + ", ".join(f"{name} ×{n}" for name, n in sorted(outcome.marks.items())))  # noqa: RUF001
     if not outcome.ended:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import Final
 
+from capfile.redaction import NAMES, is_field_name
 from recorder import isolation, rings, summary
 from recorder.constants import Cgroup, Filters, Limits
 from recorder.errors import UsageError
@@ -43,6 +45,15 @@ def _where(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--user", help="who to become after attaching (default: who called sudo, else who runs this)")
     group.add_argument("--compress", action=argparse.BooleanOptionalAction, default=True, help="zstd while it keeps up")
     group.add_argument("--ring-size", type=parse_size, help="memory per CPU for data (default: 64M, less if scarce)")
+    group.add_argument(
+        "--redact",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help=f"tokens instead of the values of {', '.join(NAMES)}, before anything is written",
+    )
+    group.add_argument(
+        "--redact-header", action="append", default=[], metavar="NAME", help="with --redact: this header too (repeat)"
+    )
     group.add_argument("--quiet", action="store_true", help="neither status line nor summary")
     group.add_argument("--debug-bpf", action="store_true", help="show the kernel program's own trace lines")
 
@@ -103,13 +114,13 @@ def read_options(arguments: argparse.Namespace) -> Options:
         raise UsageError("--pid takes process numbers")
     if any(not 0 < port < 1 << 16 for port in arguments.port):
         raise UsageError("--port takes numbers from 1 to 65535")
-    names = ("pid", "comm", "uid", "cgroup", "port")
+    filters = ("pid", "comm", "uid", "cgroup", "port")
     return Options(
         output=arguments.output,
         command=arguments.program,
         pids=arguments.pid,
         follow_forks=arguments.follow_forks,
-        filters={name: getattr(arguments, name) for name in names if getattr(arguments, name)},
+        filters={name: getattr(arguments, name) for name in filters if getattr(arguments, name)},
         limits=RecordingLimits(
             arguments.duration,
             arguments.max_size,
@@ -126,6 +137,17 @@ def read_options(arguments: argparse.Namespace) -> Options:
         force=arguments.force,
         debug=arguments.debug_bpf,
         user=arguments.user,
+        redact=redacted_headers(arguments.redact, arguments.redact_header),
         environment=dict(os.environ),
         words=["ebpf-rec", *arguments.words],
     )
+
+
+def redacted_headers(redact: bool, more: Sequence[str]) -> tuple[str, ...]:
+    """The headers whose values must not be written; none unless it was asked for."""
+    if more and not redact:
+        raise UsageError("--redact-header goes with --redact")
+    for name in more:
+        if not is_field_name(name):
+            raise UsageError(f"--redact-header {name!r} cannot be a header's name")
+    return (*NAMES, *more) if redact else ()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import secrets
 import sys
 from contextlib import closing
 from typing import Final
 
-from capfile.redaction import NAMES, Tokens
+from capfile.redaction import NAMES, Tokens, is_field_name
 from replay.errors import UsageError
 from replay.events import ordered
 from replay.exchange import OpaqueConnection
@@ -26,7 +25,6 @@ from replay.source import LookedAhead, Recording, recordings
 from replay.streams import Streams
 
 KEY_VARIABLE: Final = "EBPF_REPLAY_REDACTION_KEY"
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110 §5.6.2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("these files are not of one recording; merge them first")
     names = (*NAMES, *arguments.header)
     for name in names:
-        if not _TOKEN.fullmatch(name):
+        if not is_field_name(name):
             raise UsageError(f"{name!r} cannot be a header's name")
     key = os.environb.get(KEY_VARIABLE.encode()) or secrets.token_bytes(32)
     with closing(found[0]) as recording, opened(arguments.output, arguments.files, unbuffered=True) as output:

@@ -99,3 +99,20 @@ def test_the_authentication_scheme_stays(scheme: bytes) -> None:
     token = Tokens(b"key").token(scheme + b"credentials")
     assert token.startswith(scheme)
     assert not token.endswith(b"credentials")
+
+
+def test_a_folded_value_stays_one_value() -> None:
+    """Without the space behind its line end the next line would be another field."""
+    assert re.fullmatch(rb"[a-z2-7]{5}\r\n \t[a-z2-7]{4}\n [a-z2-7]{2}", Tokens(b"key").token(b"FIRST\r\n \tNEXT\n 01"))
+
+
+def test_a_value_can_be_taken_in_parts_and_goes_on_behind_them() -> None:
+    finder = SecretFinder()
+    assert finder.part() == []
+    assert finder.feed(b"Cookie: one") == []
+    assert finder.inside
+    assert finder.part() == [Secret(8, b"one")]
+    assert finder.feed(b"two\r\n") == []
+    assert finder.part() == [Secret(11, b"two")]
+    assert finder.feed(b" folded\r\nHost: h\r\n") == [Secret(17, b"folded")]
+    assert not finder.inside
