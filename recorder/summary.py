@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TextIO
 
+from capfile.words import counted
 from recorder.options import Outcome
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -19,27 +20,24 @@ def size(number: float) -> str:
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 event`, `2 events`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-# counter -> what it says; all of them are losses of recorded bytes or of news
-LOSSES: Final[dict[str, str]] = {
-    "data_lost": "data events found no room in the ring",
-    "control_lost": "control events found no room in the ring",
-    "faults": "reads of a caller's memory failed",
-    "scratch_busy": "events met a busy scratch",
-    "control_busy": "control events met a busy ring",
-    "map_sockets_full": "sockets found no room in the map",
-    "unplaced_calls": "calls could not be given a place",
-    "tail_call_failed": "calls could not be finished",
+# counter -> (what, what befell it); all of them are losses of recorded bytes or of news
+LOSSES: Final[dict[str, tuple[str, str]]] = {
+    "data_lost": ("data event", "found no room in the ring"),
+    "control_lost": ("control event", "found no room in the ring"),
+    "faults": ("read", "of a caller's memory failed"),
+    "scratch_busy": ("event", "met a busy scratch"),
+    "control_busy": ("control event", "met a busy ring"),
+    "map_sockets_full": ("socket", "found no room in the map"),
+    "unplaced_calls": ("call", "could not be given a place"),
+    "tail_call_failed": ("call", "could not be finished"),
 }
 
 
 def losses(counters: dict[str, list[int]]) -> list[str]:
     """One sentence for each kind of loss that happened."""
-    return [f"{sum(counters[name]):,} {text}" for name, text in LOSSES.items() if sum(counters.get(name, []))]
+    return [
+        counted(sum(counters[name]), noun, fate) for name, (noun, fate) in LOSSES.items() if sum(counters.get(name, []))
+    ]
 
 
 def lines(outcome: Outcome, output: str) -> list[str]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from capfile.event import Event, Flag, Kind, MarkCode
 from capfile.frames import Mark, Ring
+from capfile.words import counted
 from replay.addresses import addresses
 from replay.events import FOREVER, Item, ordered
 from replay.ledger import Ledger, RingTally
@@ -25,9 +26,9 @@ from replay.streams import SocketState, Step, Streams
 
 # Counters of the kernel program that mean bytes or news are missing which no sequence number tells of.
 LOSSES: Final = {
-    "scratch_busy": "events dropped because a processor's scratch was in use",
-    "map_sockets_full": "sockets not recorded because the kernel program's map was full",
-    "tail_call_failed": "calls not recorded because the kernel program could not go on",
+    "scratch_busy": ("event", "dropped because a processor's scratch was in use"),
+    "map_sockets_full": ("socket", "not recorded because the kernel program's map was full"),
+    "tail_call_failed": ("call", "not recorded because the kernel program could not go on"),
 }
 # What the kernel program cannot see into: nothing is missing only where the kernel counted the bytes.
 BLIND_SPOTS: Final = {
@@ -250,11 +251,11 @@ class Verification:
             *(_ring_sentence(ring) for ring in rings if ring.lost or ring.agree is False),
             *self._missing_by_counters(),
             *file_sentences(files, self._recording),
-            *(f"{count:,} {what}" for what, count in (self._streams.skipped + self._ledger.skipped).items()),
+            *(_skipped(what, count) for what, count in (self._streams.skipped + self._ledger.skipped).items()),
             *self._blind(),
         ]
         if self._ledger.unreadable_chunks:
-            missing.append(f"{self._ledger.unreadable_chunks:,} chunks that cannot be read in full")
+            missing.append(counted(self._ledger.unreadable_chunks, "chunk", "that cannot be read in full"))
             missing += self._ledger.notes
         uncounted = self._totals.connections - self._totals.audited
         verdict = self._verdict(bool(missing), uncounted)
@@ -281,23 +282,24 @@ class Verification:
     def _missing_bytes(self) -> Iterator[str]:
         totals = self._totals
         for reason, size in sorted(totals.gaps.items()):
-            yield f"{size:,} bytes ({reason})"
+            yield counted(size, "byte", f"({reason})")
         if totals.unsized:
-            yield f"{totals.unsized:,} gaps of unknown length"
+            yield counted(totals.unsized, "gap", "of unknown length")
         if totals.unbalanced:
-            yield f"{totals.unbalanced:,} connections whose bytes differ from the kernel's own count"
+            yield counted(totals.unbalanced, "connection", "whose bytes differ from the kernel's own count")
 
     def _missing_by_counters(self) -> Iterator[str]:
         counters = {} if self._ledger.counters is None else self._ledger.counters.counters
-        for name, sentence in LOSSES.items():
+        for name, (noun, fate) in LOSSES.items():
             if count := sum(counters.get(name, [])):
-                yield f"{count:,} {sentence}"
+                yield counted(count, noun, fate)
 
     def _blind(self) -> Iterator[str]:
         """A blind spot leaves nothing unseen where the kernel counted every connection."""
         for code, sentence in BLIND_SPOTS.items():
             if self._marks.get(code) and self._totals.audited < self._totals.connections:
-                yield f"{self._marks[code]:,} processes or sockets {sentence}"
+                who = "process or socket" if self._marks[code] == 1 else "processes or sockets"
+                yield f"{self._marks[code]:,} {who} {sentence}"
 
 
 def segment_accounts(recording: Recording) -> list[SegmentAccount]:
@@ -308,7 +310,7 @@ def segment_accounts(recording: Recording) -> list[SegmentAccount]:
             segment.reader.state,
             segment.reader.end.reason if segment.reader.end else "",
             [
-                f"{each.kind} at byte {each.offset}, {each.length} bytes: {each.detail}"
+                f"{each.kind} at byte {each.offset}, {counted(each.length, 'byte')}: {each.detail}"
                 for each in segment.reader.damage
             ],
             segment.reader.end.next_segment if segment.reader.end else False,
@@ -364,6 +366,12 @@ def _kernel_version(release: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
+def _skipped(what: str, count: int) -> str:
+    """`what` begins with the noun in the plural."""
+    noun, _, rest = what.partition(" ")
+    return counted(count, noun.removesuffix("s"), rest)
+
+
 def _ring_sentence(ring: RingAccount) -> str:
     where = f"{ring.ring} ring of CPU {ring.cpu}"
     counts = ", ".join(
@@ -371,7 +379,7 @@ def _ring_sentence(ring: RingAccount) -> str:
         for who, count in (("kernel program counted", ring.submit_failed), ("kernel counted", ring.perf_lost))
         if count is not None
     )
-    lost = f"{where}: {ring.lost:,} of {ring.records + ring.lost:,} records lost"
+    lost = f"{where}: {ring.lost:,} of {counted(ring.records + ring.lost, 'record')} lost"
     if ring.agree is False:
         return f"{lost} by sequence numbers, but the {counts}"
     return f"{lost} ({counts})" if counts else lost

@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Final
 
 from capfile.redaction import NAMES, Tokens, is_field_name
+from capfile.words import counted
 from replay.errors import UsageError
 from replay.events import ordered
 from replay.exchange import OpaqueConnection
@@ -62,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         rewriter = Rewriter(output.fileno(), recording.header, "redact", **how)
         counters = rewriter.copy(recording.frames(), places.event)
         rewriter.finish("redact", counters)
-    dropped = f", payload of {len(places.opaque):,} connections that are not HTTP/1 dropped" if places.opaque else ""
-    print(f"ebpf-replay: {places.count:,} values replaced{dropped}", file=sys.stderr)
+    unread = counted(len(places.opaque), "connection", "without HTTP/1 in clear")
+    dropped = f", payload of {unread} dropped" if places.opaque else ""
+    print(f"ebpf-replay: {counted(places.count, 'value')} replaced{dropped}", file=sys.stderr)
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from capfile.words import counted
 from replay.output.escaping import visible
 from replay.source import Recording, prefixes, recordings
 from replay.verify import Account, Flow, Report, Verification
@@ -59,7 +60,7 @@ def _text(recording: Recording, prefix: str) -> bool:
             if incomplete <= MAX_LISTED:
                 print(*_account_lines(account), sep="\n")
     if incomplete > MAX_LISTED:
-        print(f"… and {incomplete - MAX_LISTED:,} more such connections (--json lists all)")
+        print(f"… and {counted(incomplete - MAX_LISTED, 'more such connection')} (--json lists all)")
     report = verification.report()
     print(*_report_lines(report), sep="\n")
     return report.complete
@@ -78,11 +79,11 @@ def _account_lines(account: Account) -> list[str]:
 
 def _flow(flow: Flow) -> str:
     reasons = ", ".join(f"{reason} {size:,}" for reason, size in sorted(flow.gaps.items()))
-    text = f"{flow.captured:,} of {flow.captured + flow.missing:,} bytes captured"
+    text = f"{flow.captured:,} of {counted(flow.captured + flow.missing, 'byte')} captured"
     if reasons:
         text += f"; missing: {reasons}"
     if flow.unsized:
-        text += f"; {flow.unsized} gaps of unknown length"
+        text += f"; {counted(flow.unsized, 'gap')} of unknown length"
     if flow.counted is not None:
         text += f"; the kernel counted {flow.counted:,}: " + ("balanced" if flow.balanced else "DIFFERS")
     return text
@@ -91,11 +92,13 @@ def _flow(flow: Flow) -> str:
 def _report_lines(report: Report) -> list[str]:
     totals = report.totals
     audited = f"{totals.audited:,} of them counted by the kernel too"
-    total = f"{totals.connections:,} connections, {totals.captured:,} bytes captured, {audited}"
+    total = f"{counted(totals.connections, 'connection')}, {counted(totals.captured, 'byte')} captured, {audited}"
     lines = [f"{report.verdict}: {total}"]
     lines += [f"  missing: {sentence}" for sentence in report.missing]
     if report.uncounted:
-        lines.append(f"  not counted: {report.uncounted:,} connections have no count of the kernel's to compare with")
+        lines.append(
+            f"  not counted: {counted(report.uncounted, 'connection')} without a count of the kernel's to compare with"
+        )
     lines += [f"  remark: {visible(remark)}" for remark in report.remarks]
     lines += [f"  mark: {visible(code)} ({count:,})" for code, count in sorted(report.marks.items())]
     return lines

@@ -13,7 +13,7 @@ from recorder.errors import TargetError, UsageError
 from recorder.kernel_maps import COUNTERS
 from recorder.limits import RecordingLimits, parse_duration, parse_size, space_to_keep
 from recorder.privileges import CAP_BPF, CAP_SYS_ADMIN, invoking_identity, missing
-from recorder.summary import LOSSES, counted, losses, size
+from recorder.summary import LOSSES, losses, size
 from recorder.tracepipe import ours
 
 
@@ -161,10 +161,6 @@ def test_losses_are_summed_over_cpus_and_silent_when_there_are_none() -> None:
 )
 def test_sizes_for_eyes(number: int, text: str) -> None:
     assert size(number) == text
-
-
-def test_one_is_singular() -> None:
-    assert (counted(1, "event"), counted(0, "event"), counted(2000, "event")) == ("1 event", "0 events", "2,000 events")
 
 
 def test_of_the_trace_pipe_only_our_lines_are_shown() -> None:

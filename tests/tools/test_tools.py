@@ -350,7 +350,7 @@ def test_payload_that_cannot_be_searched_is_dropped_unless_it_is_to_be_kept(
     capture.process(1).accept().receive(hello).send(b"\x16\x03\x03\x00\x04abcd").close()
     source = capture.write(tmp_path / "a.cap")
     assert main(["redact", str(source), "-o", str(tmp_path / "b.cap")]) == 0
-    assert "1 connections that are not HTTP/1" in capsys.readouterr().err
+    assert "payload of 1 connection without HTTP/1 in clear dropped" in capsys.readouterr().err
     main(["info", "--json", str(tmp_path / "b.cap")])
     facts = json.loads(capsys.readouterr().out)
     assert facts["captured_bytes"] == 0
