@@ -32,7 +32,7 @@ from replay.text import text_of
 SCHEMA: Final = 1
 
 
-class ConnectionDocument(Struct, omit_defaults=True):
+class ConnectionDocument(Struct, omit_defaults=True, gc=False):
     """The connection, seen from the traced process. Addresses are empty where a socket has none."""
 
     id: str
@@ -44,7 +44,7 @@ class ConnectionDocument(Struct, omit_defaults=True):
     joined_midstream: bool = False
 
 
-class ProcessDocument(Struct, omit_defaults=True):
+class ProcessDocument(Struct, omit_defaults=True, gc=False):
     """The traced process."""
 
     pid: int
@@ -55,7 +55,7 @@ class ProcessDocument(Struct, omit_defaults=True):
     container: str = ""
 
 
-class TimingDocument(Struct, omit_defaults=True):
+class TimingDocument(Struct, omit_defaults=True, gc=False):
     """Phases in ns, named as in HTTP Archive: send, wait, receive; null where an end of the phase was not seen."""
 
     request_ns: int | None
@@ -65,7 +65,7 @@ class TimingDocument(Struct, omit_defaults=True):
     response_stall_ns: int = 0
 
 
-class BodyDocument(Struct, omit_defaults=True):
+class BodyDocument(Struct, omit_defaults=True, gc=False):
     """A message body after de-framing."""
 
     size: int  # bytes after de-framing, missing ones included where their number is known
@@ -81,7 +81,7 @@ class BodyDocument(Struct, omit_defaults=True):
     kept: int | None = None  # bytes of the captured ones that were kept, where not all were
 
 
-class RequestDocument(Struct):
+class RequestDocument(Struct, gc=False):
     """A request as it stood on the wire."""
 
     method: str
@@ -92,7 +92,7 @@ class RequestDocument(Struct):
     body: BodyDocument
 
 
-class InformationalDocument(Struct):
+class InformationalDocument(Struct, gc=False):
     """A 1xx response before the final one."""
 
     status: int
@@ -101,7 +101,7 @@ class InformationalDocument(Struct):
     at_ns: int  # after the exchange began
 
 
-class ResponseDocument(Struct):
+class ResponseDocument(Struct, gc=False):
     """A final response as it stood on the wire."""
 
     status: int
@@ -113,7 +113,7 @@ class ResponseDocument(Struct):
     informational: tuple[InformationalDocument, ...]
 
 
-class ProblemDocument(Struct, omit_defaults=True):
+class ProblemDocument(Struct, omit_defaults=True, gc=False):
     """A named deviation or loss (docs/problems.md)."""
 
     code: str
@@ -124,14 +124,14 @@ class ProblemDocument(Struct, omit_defaults=True):
     detail: str = ""
 
 
-class EvidenceDocument(Struct, omit_defaults=True):
+class EvidenceDocument(Struct, omit_defaults=True, gc=False):
     """Where in the connection the exchange is: [first byte, one past the last) of each direction."""
 
     request: tuple[int, int] | None = None
     response: tuple[int, int] | None = None
 
 
-class ExchangeDocument(Struct, tag_field="kind", tag="exchange"):
+class ExchangeDocument(Struct, tag_field="kind", tag="exchange", gc=False):
     """One line of `--format jsonl`: a request and its response, either null where it was not seen."""
 
     schema: int
@@ -150,7 +150,7 @@ class ExchangeDocument(Struct, tag_field="kind", tag="exchange"):
     evidence: EvidenceDocument
 
 
-class OpaqueDocument(Struct, tag_field="kind", tag="connection", omit_defaults=True):
+class OpaqueDocument(Struct, tag_field="kind", tag="connection", omit_defaults=True, gc=False):
     """One line of `--format jsonl`: a connection, or the rest of one, that holds no exchanges that can be read."""
 
     schema: int

@@ -3,7 +3,7 @@
 Frozen facts. Times are ns of CLOCK_MONOTONIC of the recorded host (`started_at` is ns since 1970, from the file's clock
 anchor); sizes and positions are bytes. Header names and values are kept as they stood on the wire, decoded as latin-1.
 They are msgspec Structs because a frozen dataclass costs twelve times as much to make; change a copy of one with
-`msgspec.structs.replace`.
+`msgspec.structs.replace`. None can be part of a cycle, so the garbage collector need not look at them (gc=False).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Completeness = Literal[
 ]
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, gc=False):
     """One named deviation or loss (docs/problems.md lists the codes). `offset` counts from the start of the message's
     first byte in its direction of the connection; it is negative where whole messages before that one are missing."""
 
@@ -40,7 +40,7 @@ class Problem(Struct, frozen=True):
     detail: str = ""
 
 
-class Body(Struct, frozen=True):
+class Body(Struct, frozen=True, gc=False):
     """A de-framed message body (chunking removed, content codings untouched)."""
 
     size: int  # bytes after de-framing, missing ones included where their number is known
@@ -53,7 +53,7 @@ class Body(Struct, frozen=True):
     gaps: tuple[tuple[int, int], ...] = ()  # (offset in the body, length) of the missing parts
 
 
-class Informational(Struct, frozen=True):
+class Informational(Struct, frozen=True, gc=False):
     """A 1xx response that came before the final one."""
 
     status: int
@@ -64,7 +64,7 @@ class Informational(Struct, frozen=True):
     end_position: int = 0
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """A request as it stood on the wire."""
 
     method: str
@@ -82,7 +82,7 @@ class Request(Struct, frozen=True):
     longest_stall_position: int = 0  # of the byte that ended that pause
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """A final response as it stood on the wire."""
 
     status: int  # 0 for HTTP/0.9 alone, whose responses have none
@@ -101,7 +101,7 @@ class Response(Struct, frozen=True):
     longest_stall_position: int = 0  # of the byte that ended that pause
 
 
-class ProcessFacts(Struct, frozen=True):
+class ProcessFacts(Struct, frozen=True, gc=False):
     """The traced process on whose socket the exchange was seen."""
 
     pid: int
@@ -112,7 +112,7 @@ class ProcessFacts(Struct, frozen=True):
     container: str = ""
 
 
-class Connection(Struct, frozen=True):
+class Connection(Struct, frozen=True, gc=False):
     """One socket of the traced process, as its exchanges show it."""
 
     id: str
@@ -127,7 +127,7 @@ class Connection(Struct, frozen=True):
     opened_at: int = 0
 
 
-class Exchange(Struct, frozen=True):
+class Exchange(Struct, frozen=True, gc=False):
     """One request and its response. Either may be None where it was not seen, never both."""
 
     id: str  # connection id, "-", ordinal in the connection from 1
@@ -150,7 +150,7 @@ class Exchange(Struct, frozen=True):
         return self.completeness == "complete"
 
 
-class OpaqueConnection(Struct, frozen=True):
+class OpaqueConnection(Struct, frozen=True, gc=False):
     """A connection whose bytes are not (or no longer) HTTP/1: listed with counts, never as false exchanges."""
 
     connection: Connection

@@ -43,13 +43,16 @@ class BodyBuilder:
             return
         self.size += length
         self._captured += length
+        piece = data[start:stop]  # the same object where it is the whole of `data`
         if self._hash is None:
-            self._hash = hashlib.sha256()
-        self._hash.update(data if length == len(data) else memoryview(data)[start:stop])
+            self._hash = hashlib.sha256(piece)
+        else:
+            self._hash.update(piece)
         if self._kept < self._keep:
-            stop = min(stop, start + self._keep - self._kept)
-            self._pieces.append(data[start:stop])  # the same object where it is the whole of `data`
-            self._kept += stop - start
+            if self._kept + length > self._keep:
+                piece = piece[: self._keep - self._kept]
+            self._pieces.append(piece)
+            self._kept += len(piece)
             if len(self._pieces) - self._blocks > _SMALL_PIECES:
                 self._pieces[self._blocks :] = [b"".join(self._pieces[self._blocks :])]
                 self._blocks += 1

@@ -86,12 +86,14 @@ class Framer:
         if self.position < 0:
             self.position = self.first_position = event.position
         if type(event) is Bytes:
-            if event.position != self.position:  # positions join up; where they do not, that is a gap like any other
+            position, time, data = event.position, event.time, event.data
+            if position != self.position:  # positions join up; where they do not, that is a gap like any other
                 self._jump(event)
             if self.message is not None:
-                self.message.carried(event.position, event.time)
-            self._read(event.data, event.position, event.time, edge=True)
-            self.position = event.position + len(event.data)
+                self.message.carried(position, time)
+            self._data, self._base, self._time, self._edge = data, position, time, True
+            self._run(0)
+            self.position = position + len(data)
         elif type(event) is Gap:
             if event.length != 0:
                 self.late |= event.reason in WHEN_UNKNOWN
@@ -134,8 +136,9 @@ class Framer:
         if self._began:
             message.carried(position, self._time)
             self._began = 0
-        self._sink.began(message, self.losses, doubt=self.doubt, skipped=self._skipped)
-        if self.losses:
+        losses = self.losses
+        self._sink.began(message, losses, doubt=self.doubt, skipped=self._skipped)
+        if losses:
             self.losses = []
         self.doubt = self.late = self._skipped = False
         stop = data.find(b"\r\n\r\n", at, at + MAX_HEAD_BYTES) + 4

@@ -29,14 +29,14 @@ class Kind(Enum):
     TUNNEL = auto()  # HTTP/1 ends here
 
 
-class Framing(Struct, frozen=True):
+class Framing(Struct, frozen=True, gc=False):
     """Which body follows a head."""
 
     kind: Kind
     length: int = 0
 
 
-class Declared(Struct, frozen=True):
+class Declared(Struct, frozen=True, gc=False):
     """What the header fields of one message say about its framing, its codings and its connection."""
 
     framing: Framing | None  # what Transfer-Encoding and Content-Length say (steps 3 to 6); None if neither is there

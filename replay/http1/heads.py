@@ -42,7 +42,7 @@ _BLANKS: Final = re.compile(r"[ \t\v\f\r]+")
 _BLANK: Final = " \t\v\f\r"
 
 
-class RequestHead(Struct, frozen=True):
+class RequestHead(Struct, frozen=True, gc=False):
     """A request line and its header fields. `version` is "" where the line has none."""
 
     method: str
@@ -52,7 +52,7 @@ class RequestHead(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-class ResponseHead(Struct, frozen=True):
+class ResponseHead(Struct, frozen=True, gc=False):
     """A status line and its header fields."""
 
     status: int

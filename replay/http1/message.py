@@ -13,7 +13,7 @@ from replay.http1.heads import RequestHead, ResponseHead
 from replay.stream import Flow
 
 
-class Loss(Struct, frozen=True):
+class Loss(Struct, frozen=True, gc=False):
     """Bytes that belong to no message that was begun: not seen ("gap") or not read ("unframed", "empty-lines", …)."""
 
     code: str

@@ -212,9 +212,10 @@ class Pairing:
             self._least = min(1 if skipped else 0, max(len(self.waiting) - 1, 0))
         if self._held or (doubt and self._least < len(self.waiting) - 1):
             return self._doubtful(message, losses)
-        passed = [self._pass_over() for _ in range(self._least)]
-        self._least = 0
-        self._state(losses, passed, message)
+        if losses or self._least:
+            passed = [self._pass_over() for _ in range(self._least)]
+            self._least = 0
+            self._state(losses, passed, message)
         slot = self._next_waiting(certain=not doubt)
         slot.response = message
         self._infer(slot)

@@ -45,7 +45,8 @@ class RequestSide:
     def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
         """A request waits from its first byte on: its response may come before its end."""
         self._slot = self._owner.pairing.request_began(message, doubt=doubt and self._owner.request_framer.late)
-        message.state_losses(losses)
+        if losses:
+            message.state_losses(losses)
         if self._closing:
             message.problem("after-close")
 
