@@ -1,0 +1,178 @@
+"""What recording costs: the recorder's CPU per event, ns per recorded call, ns per call of processes nobody records."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.harness import BIN, Row, Section, compiled, rounds, shown
+from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
+
+EVENT_HEADER = 88  # bytes: struct event without payload
+
+
+class Pump:
+    """The C program that calls write and read in a loop; it waits until a recorder is ready."""
+
+    def __init__(self, folder: Path) -> None:
+        self.program = compiled("pump.c", folder)
+        self.folder = folder
+
+    def run(
+        self, count: int, size: int, recorder: Callable[..., object], outcome: Outcome, bystander: bool = False
+    ) -> float:
+        """ns per write and read (of size 0: per getppid) while the pump is recorded, or a sleeper for a bystander."""
+        words = [str(self.program), str(count), str(size)]
+        with (
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as pump,
+            _sleeper() as other,
+        ):
+            target = other.pid if bystander else pump.pid
+            with recorder(Server([target], 9), self.folder, outcome):  # type: ignore[attr-defined]
+                assert pump.stdin
+                assert pump.stdout
+                pump.stdin.write("\n")
+                pump.stdin.flush()
+                return float(pump.stdout.readline())
+
+
+@contextmanager
+def _sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        yield sleeper
+    finally:
+        sleeper.terminate()
+        sleeper.wait()
+
+
+def cpu_per_event(pump: Pump, section: Section, repeats: int, count: int) -> None:
+    """CPU seconds of the recorder per million events of 256 bytes, and what was lost at that pace."""
+    names = {
+        "ebpf-rec": ours(),
+        "ebpf-rec --no-compress": ours("--no-compress"),
+        "bcc callbacks": ALTERNATIVES["bcc callbacks"][0],
+    }
+    lost = dict.fromkeys(names, 0)
+    pace: list[float] = []
+
+    def contest(name: str) -> float:
+        outcome = Outcome()
+        pair = pump.run(count, 256 - EVENT_HEADER, names[name], outcome)
+        if name != "bcc callbacks":
+            pace.append(2e9 / pair)
+        lost[name] += outcome.lost or 0
+        return outcome.cpu / (2 * count) * 1e6
+
+    values = rounds({name: (lambda name=name: contest(name)) for name in names}, repeats)
+    peers = "; ".join(f"{name} {shown(values[name])} s" for name in list(names)[1:])
+    best = sorted(values["ebpf-rec"])[repeats // 2]
+    section.rows.append(
+        Row(
+            "Recorder: at most 0.3 CPU s per million events of 256 bytes",
+            f"{shown(values['ebpf-rec'])} s",
+            best <= 0.3,
+            peers,
+        )
+    )
+    rate = sorted(pace)[len(pace) // 2]
+    section.rows.append(
+        Row("Recorder: 500,000 events/s of 256 bytes without loss", f"{rate:,.0f} events/s, lost {lost['ebpf-rec']}",
+            rate >= 500_000 and not lost["ebpf-rec"], f"bcc callbacks lost {lost['bcc callbacks']}")
+    )  # fmt: skip
+
+
+def cost_per_call(pump: Pump, section: Section, repeats: int, count: int) -> None:
+    """ns that recording adds to a write+read pair of a target, and to a system call of a bystander."""
+    recorders = {"none": nothing, "ebpf-rec": ours("--no-compress")}
+    pairs = rounds({k: (lambda k=k: pump.run(count, 168, recorders[k], Outcome())) for k in recorders}, repeats)
+    added = [(a - b) / 2 for a, b in zip(pairs["ebpf-rec"], pairs["none"], strict=True)]
+    section.rows.append(Row("Cost of one recorded call of 168 bytes", f"{shown(added, '.0f')} ns", None))
+    others = {"none": nothing, "ebpf-rec": ours(), **{n: ALTERNATIVES[n][0] for n in installed(["strace", "bpftrace"])}}
+    calls = rounds(
+        {k: (lambda k=k: pump.run(count * 4, 0, others[k], Outcome(), bystander=True)) for k in others}, repeats
+    )
+    extra = {k: [a - b for a, b in zip(calls[k], calls["none"], strict=True)] for k in others if k != "none"}
+    peers = "; ".join(f"{name} {shown(values, '.0f')} ns" for name, values in extra.items() if name != "ebpf-rec")
+    reached = sorted(extra["ebpf-rec"])[repeats // 2] <= 160
+    section.rows.append(
+        Row(
+            "Cost on a process that is not a target: at most 160 ns per system call",
+            f"{shown(extra['ebpf-rec'], '.0f')} ns",
+            reached,
+            peers,
+        )
+    )
+
+
+def curves(pump: Pump, section: Section, count: int) -> None:
+    """ns per recorded write+read pair as payload grows, with and without a snap length."""
+    lines: dict[str, list[tuple[float, float]]] = {"none": [], "ebpf-rec": [], "ebpf-rec --snaplen 1024": []}
+    recorders = {
+        "none": nothing,
+        "ebpf-rec": ours("--no-compress"),
+        "ebpf-rec --snaplen 1024": ours("--no-compress", "--snaplen", "1024"),
+    }
+    for size in (64, 256, 1024, 4096, 16384, 65536):
+        for name, recorder in recorders.items():
+            lines[name].append((size, pump.run(max(2000, count * 256 // size), size, recorder, Outcome())))
+    section.curves["ns per write+read pair over payload bytes"] = lines
+
+
+def startup(section: Section, repeats: int) -> None:
+    """Seconds until the output file is there (probes attached); CPU of `--version` over a bare interpreter."""
+    import resource
+    import time
+
+    def cpu(words: list[str]) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(words, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    bare = [str(BIN / "python"), "-c", "pass"]
+    values = rounds(
+        {"version": lambda: cpu([str(BIN / "ebpf-replay"), "--version"]), "bare": lambda: cpu(bare)}, repeats * 3
+    )
+    over = [(a - b) * 1000 for a, b in zip(values["version"], values["bare"], strict=True)]
+    section.rows.append(
+        Row(
+            "`ebpf-replay --version`: at most 100 ms CPU over a bare interpreter",
+            f"{shown(over, '.0f')} ms",
+            sorted(over)[len(over) // 2] <= 100,
+        )
+    )
+    waits = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder, _sleeper() as target:
+            start = time.perf_counter()
+            with ours("--no-compress")(Server([target.pid], 9), Path(folder), Outcome()):  # type: ignore[attr-defined]
+                waits.append(time.perf_counter() - start)
+    section.rows.append(
+        Row(
+            "`ebpf-rec capture` from start to recording: at most 2.5 s",
+            f"{shown(waits)} s",
+            sorted(waits)[len(waits) // 2] <= 2.5,
+        )
+    )
+
+
+def main(full: bool) -> None:
+    """Run all and keep the section."""
+    repeats, count = (7, 1_000_000) if full else (3, 300_000)
+    section = Section("What recording costs")
+    with tempfile.TemporaryDirectory(prefix="bench") as name:
+        pump = Pump(Path(name))
+        cpu_per_event(pump, section, repeats, count)
+        cost_per_call(pump, section, repeats, count)
+        curves(pump, section, count // 4)
+    startup(section, repeats)
+    section.save("consumer")
+
+
+if __name__ == "__main__":
+    main("--full" in sys.argv)
