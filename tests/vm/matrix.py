@@ -106,7 +106,7 @@ def _attempt(
     """Boot once: the row, and whether the guest came as far as our script."""
     log, folder = CACHE / f"console-{kernel.series}.log", CACHE / f"results-{kernel.series}"
     shutil.rmtree(folder, ignore_errors=True)  # an old run's must not pass for ours
-    row: dict[str, Any] = {"kernel": files.release}
+    row: dict[str, Any] = {"kernel": files.release, "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}"}
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         results = Path(name) / "results.img"
         started = time.monotonic()
@@ -151,11 +151,17 @@ def main() -> int:
                 continue
             rows.append(run_kernel(kernel, image, archive))
             print(kernel.series, json.dumps(rows[-1], indent=1), flush=True)
+            _row_file(kernel).write_text(json.dumps(rows[-1]))
             if arguments.keep_captures and not rows[-1].get("failed"):
                 _keep_capture(kernel, rows[-1]["kernel"])
-    if not arguments.series:
-        (ROOT / "docs/kernels.md").write_text(page(rows))
+    if all(_row_file(kernel).exists() for kernel in KERNELS):
+        (ROOT / "docs/kernels.md").write_text(page([json.loads(_row_file(kernel).read_text()) for kernel in KERNELS]))
     return 1 if any(row.get("failed") for row in rows) else 0
+
+
+def _row_file(kernel: Kernel) -> Path:
+    """Where a kernel's latest row is kept, for the page that a run of other kernels writes."""
+    return CACHE / f"row-{kernel.series}.json"
 
 
 def _keep_capture(kernel: Kernel, release: str) -> None:
@@ -169,15 +175,15 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Kernels",
         "",
-        f"Written by `make matrix` on {datetime.date.today()}. Each kernel is Debian's own package, run under QEMU's",
-        "software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all (offsets",
-        "come from BTF).",
+        "Written by `make matrix`; a row is of the kernel's latest run. Each kernel is Debian's own package, run under",
+        "QEMU's software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all",
+        "(offsets come from BTF). Seconds are of an emulated machine on a host that did other things too.",
         "",
-        "| kernel | bcc | doctor | byte counts from | socket identity | exerciser | nginx run, audited | result | s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| kernel | run | bcc | doctor | byte counts from | socket identity | exerciser | nginx run | result | s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = [row.get(k, "") for k in ("kernel", "bcc", "doctor", "audit", "identity", "exerciser", "nginx")]
+        cells = [row.get(k, "") for k in ("kernel", "date", "bcc", "doctor", "audit", "identity", "exerciser", "nginx")]
         result = f"FAILED: {row['failed']}" if row.get("failed") else "passed"
         if row.get("boots", 1) > 1:
             result += f" (at boot {row['boots']}: before, it panicked before anything of ours ran)"

@@ -20,6 +20,7 @@ REC = [sys.executable, "-c", "import sys; from recorder.cli import main; sys.exi
 REPLAY = [sys.executable, "-c", "import sys; from replay.cli import main; sys.exit(main())"]
 EXERCISER = "tests/live/test_exerciser.py"
 IDENTITY = "generation|both_ends|unix_connection|socket_says"  # words in the names of its tests
+LENGTHS = Path("/sys/kernel/tracing/events/sock/sock_recv_length")
 REQUESTS = 101  # a prime number, small because the guest is emulated
 NGINX = """worker_processes 2; pid /tmp/nginx.pid; error_log /tmp/nginx.error; user root;
 events { worker_connections 64; }
@@ -40,11 +41,10 @@ def doctor() -> dict[str, Any]:
     """What `ebpf-rec doctor` says, and which byte counts the kernel offers."""
     done = run([*REC, "doctor", "--json"])
     (OUT / "doctor.json").write_text(done.stdout)
-    counted = Path("/sys/kernel/tracing/events/sock/sock_recv_length").exists()
     text = verdict.of_doctor(done.returncode, done.stdout, done.stderr)
     return {
         "doctor": text,
-        "audit": "sock_*_length" if counted else "tcp_sock by BTF",
+        "audit": "sock_*_length" if LENGTHS.exists() else "tcp_sock by BTF",
         **({} if done.returncode == 0 else {"failed": f"doctor: {text}"}),
     }
 
@@ -53,6 +53,8 @@ def exerciser() -> dict[str, Any]:
     """The system-call exerciser's tests, once; those about a socket's identity are counted apart."""
     report = OUT / "exerciser.xml"
     words = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", EXERCISER]
+    if LENGTHS.exists():  # the way of older kernels is tried on these themselves
+        words += ["-k", "not older"]
     done = run([sys.executable, "-m", "pytest", *words], timeout=1200, cwd=HERE)
     (OUT / "exerciser.log").write_text(done.stdout + done.stderr)
     if not report.exists():
