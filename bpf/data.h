@@ -80,6 +80,7 @@ static __always_inline void measure(struct call *call, struct socket_state *stat
 		call->total--;
 		__sync_fetch_and_add(&state->position[1], -1);
 		__sync_fetch_and_add(&state->counted[1], -1);
+		__sync_fetch_and_add(&state->sequence[1], 1); /* tcp_sock's counter has it all the same */
 	}
 }
 

@@ -32,7 +32,7 @@ struct socket_state {
 	u64 turn;         /* bytes recorded since the direction last turned */
 	u64 descriptor;   /* tgid << 32 | fd of the last call */
 	u64 counted[2];   /* without the tracepoints: what tcp_sock's copied_seq and write_seq have advanced by */
-	u32 sequence[2];  /* their last reading */
+	u32 sequence[2];  /* their first reading */
 	u32 state;        /* enum socket_state_bit */
 	u16 family;
 	u16 protocol;

@@ -107,23 +107,33 @@ static __always_inline u32 read_sent(u64 sk)
 	return read_sequence(sk, O_tcp_sock_write_seq) - is_shut_for_send(sk);
 }
 
-/* Adds what the counters have advanced by; at first sight the call's own bytes are already in them. A call that moved
- * other bytes than they say was perhaps on another socket: its descriptor was reused while it was blocked. */
+/* What a counter has advanced by since the last reading, taken into `counted`: always the distance from the first reading,
+ * so that threads which read at once agree, and a reading older than another's changes nothing. */
+static __always_inline u32 follow_counter(struct socket_state *state, u32 index, u32 reading)
+{
+	u64 before = state->counted[index];
+	u32 more = reading - state->sequence[index] - (u32)before;
+
+	if ((s32)more > 0)
+		state->counted[index] = before + more;
+	return more;
+}
+
+/* At first sight the call's own bytes are already in the counters. A call that moved other bytes than they say was
+ * perhaps on another socket: its descriptor was reused while it was blocked. */
 static __always_inline void follow_counters(struct call *call, struct socket_state *state)
 {
-	u32 received = read_received(call->socket), sent = read_sent(call->socket), moved;
+	u32 received = read_received(call->socket), sent = read_sent(call->socket);
+	bool sends = call->direction == DIRECTION_SEND;
 
 	if (!(state->state & SOCKET_COUNTERS)) {
 		state->state |= SOCKET_COUNTERS;
 		state->sequence[0] = received - (call->direction == DIRECTION_RECEIVE ? call->total : 0);
-		state->sequence[1] = sent - (call->direction == DIRECTION_SEND ? call->total : 0);
+		state->sequence[1] = sent - (sends ? call->total : 0);
 	}
-	moved = call->direction == DIRECTION_SEND ? sent - state->sequence[1] : received - state->sequence[0];
-	call->unsure = moved != (u32)call->total;
-	state->counted[0] += (u32)(received - state->sequence[0]);
-	state->counted[1] += (u32)(sent - state->sequence[1]);
-	state->sequence[0] = received;
-	state->sequence[1] = sent;
+	received = follow_counter(state, 0, received);
+	sent = follow_counter(state, 1, sent);
+	call->unsure = (sends ? sent : received) != (u32)call->total;
 }
 
 static __always_inline struct socket_state *place(struct call *call)

@@ -178,7 +178,6 @@ OLDER_LACKS = {
     "reused-while-blocked": "the descriptor names the socket when the call has returned: its bytes are the next one's",
     "urgent": "tcp_sock.copied_seq steps over the urgent byte too: TCP has received one more than its stream holds",
     "unix-audit": "nothing in the kernel counts the bytes of a Unix socket: no AUDIT event tells of them",
-    "shared-order": "bytes of threads that share a socket stand in the order in which the calls returned",
 }
 # Before 5.12 no instruction of BPF's adds and returns what was there before.
 OLDEST_LACKS = {"shared-place": "two threads in one direction of one socket may be given the same place"}

@@ -282,8 +282,9 @@ def test_thousands_of_short_and_hundreds_of_parallel_connections_are_recorded_wh
         assert recording.flows[key].bytes() == expected.bytes(), key
 
 
-def test_threads_that_share_a_socket_lose_no_byte_and_keep_the_stream_s_order(stress: Exercised) -> None:
-    """The two ends were shared by four threads each: what the one end recorded is what the other did."""
+def test_threads_that_share_a_socket_lose_no_byte(stress: Exercised) -> None:
+    """The two ends were shared by four threads each: what the one end recorded is what the other did, byte for byte in
+    number. In which order the kernel served calls that were under way at once, no hook outside its locks can prove."""
     log, recording, lacks = stress
     shared = [key for key, flow in log.flows.items() if flow.runs[0].kind == "total"]
     assert shared
@@ -291,10 +292,7 @@ def test_threads_that_share_a_socket_lose_no_byte_and_keep_the_stream_s_order(st
     for sent, received in zip(shared[::2], shared[1::2], strict=True):
         flows = recording.flows[sent].bytes(), recording.flows[received].bytes()
         assert [len(flow) for flow in flows] == [log.flows[sent].total] * 2
-        if "shared-order" in lacks:
-            assert Counter(flows[0]) == Counter(flows[1])
-        else:
-            assert flows[0] == flows[1]
+        assert Counter(flows[0]) == Counter(flows[1])
 
 
 LIMITED = [("--snaplen=1000", 1000, "snaplen"), ("--turn-limit=2000", 2000, "turn-limit")]
