@@ -38,6 +38,8 @@ _OWN_OPTIONS: Final = ("-h", "--help", "--version")
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; every expected error becomes one line on standard error and its exit status."""
+    if sys.stdout is None:  # the caller closed descriptor 1 (`>&-`): the first file we open would get its number
+        return _complain("standard output is closed: open it, or send it to /dev/null", 2)
     words = list(sys.argv[1:] if words is None else words)
     if words and words[0] not in COMMANDS and words[0] not in _OWN_OPTIONS:
         words.insert(0, DEFAULT_COMMAND)

@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Test, print, and say how it went."""
+    from replay.output.opening import opened
     from replay.tester import engine, report
 
     captures = engine.find(arguments.paths, with_expectation=not arguments.update)
@@ -30,5 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(report.lines(outcome, colour)))
     print(report.summary(outcomes))
     if arguments.junit:
-        arguments.junit.write_bytes(report.junit(outcomes))
+        with opened(str(arguments.junit)) as file:
+            file.write(report.junit(outcomes))
     return max(outcome.status for outcome in outcomes)

@@ -232,6 +232,15 @@ def test_junit_counts_and_holds_what_was_printed(folder):
     assert "response.body.json.total" in suite.find("testcase/failure").text
 
 
+def test_junit_is_never_written_through_a_link(folder, tmp_path, capsys):
+    shop.record(folder / "shop.cap", total="13")
+    (tmp_path / "mine").write_text("kept")
+    (tmp_path / "out.xml").symlink_to(tmp_path / "mine")
+    assert verdict(folder, "--junit", str(tmp_path / "out.xml")) == 2
+    assert (tmp_path / "mine").read_text() == "kept"
+    assert "symbolic link" in capsys.readouterr().err
+
+
 def test_hostile_names_and_values_are_escaped_in_the_report_and_in_junit():
     left, right = documents(*hostile.exchanges()), documents(*hostile.exchanges())
     for document in right:

@@ -94,3 +94,10 @@ def test_a_wrong_word_is_answered_in_few_lines_without_a_traceback(words: tuple[
     assert done.returncode in {2, NOT_A_CAPTURE}
     assert b"Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) < 10
+
+
+def test_a_closed_standard_output_is_one_line_and_a_usage_error() -> None:
+    program = f"exec {sys.executable} -c 'from replay.cli import main; raise SystemExit(main())' show {FIXTURE} >&-"
+    done = subprocess.run(["sh", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("ebpf-replay: standard output is closed")
