@@ -66,10 +66,11 @@ def main(form: str) -> None:
         "",
         "Values are medians with the smallest and largest in brackets. Ratios compare runs of the same round, because",
         "the machine drifts; absolute times are of this machine only.",
+        "A benchmark that was not run has no section here.",
         "",
     ]
     for name in ORDER:
         if (RESULTS / f"{name}.json").exists():  # each benchmark can be run alone: python -m benchmarks.consumer
             lines += _section(name)
     notes = ROOT / "benchmarks/notes.md"
-    (ROOT / "docs/performance.md").write_text("\n".join(lines) + (notes.read_text() if notes.exists() else ""))
+    (ROOT / "docs/performance.md").write_text("\n".join(lines) + "\n" + (notes.read_text() if notes.exists() else ""))
