@@ -5,6 +5,7 @@ Knows files under /proc and /sys and what compilers and verifiers print. Never l
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -16,6 +17,12 @@ from recorder.errors import Lockdown, NoHeaders, NoTracefs, NotRoot
 EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
 CAPABILITIES: Final = {21: "CAP_SYS_ADMIN"}  # include/uapi/linux/capability.h; older kernels have no CAP_BPF
+# What a verifier's log holds beside its sentence: the program, the states of its registers, statistics, bcc's remarks.
+LISTING: Final = re.compile(
+    r"\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx|(cur|old) state:|mark_precise"
+)
+# Of a loop's end the sentence follows the jump on its line (is_state_visited of kernel/bpf/verifier.c).
+JUMP: Final = re.compile(r"\d+: \(\w\w\) .*goto pc[+-]\d+ (?=[a-z])")
 
 
 class Hook(NamedTuple):
@@ -90,11 +97,13 @@ def compile_error(lines: Sequence[str]) -> str:
     return errors[0] if errors else (lines[-1].strip() if lines else "no message")
 
 
-def verifier_reason(lines: Sequence[str]) -> str:
-    """The verifier's sentence: the last line before its statistics that is not the program's listing."""
-    for line in reversed(lines):
-        text = line.strip()
-        listing = re.match(r"(\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx)", text)
-        if text and not listing:
-            return text
-    return "no reason given"
+def verifier_reason(lines: Sequence[str], code: int = 0) -> str:
+    """The verifier's sentence: the last line before its statistics that is not the program's listing.
+
+    `code`: the errno of the load. bcc throws the log of E2BIG away and says "at most 4096", which held before Linux 5.2.
+    """
+    texts = (JUMP.sub("", line.strip()) for line in reversed(lines))
+    found = next((text for text in texts if text and not LISTING.match(text)), "")
+    if not found and code == errno.E2BIG:
+        return "it takes the verifier more than the million steps that it may make"
+    return found or "no reason given"

@@ -161,7 +161,7 @@ class Program:
             raise NotRoot("the kernel refused to load a program (EPERM)", "run it as root, outside a container")
         if "memory" in str(failure).lower():
             raise Memlock("no memory for BPF", "ulimit -l unlimited")
-        raise LoadRefused(f"the kernel refused {function}: {verifier_reason(lines)} ({failure}, errno {code})")
+        raise LoadRefused(f"the kernel refused {function}: {verifier_reason(lines, code)} ({failure}, errno {code})")
 
     def _configure(self, filters: Filters) -> None:
         self._set_target(os.getpid(), TARGET_NEVER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -175,6 +176,23 @@ def test_verifier_reason_is_its_sentence_and_not_its_listing() -> None:
         "",
     ]
     assert host.verifier_reason(log).startswith("R2 min value is negative")
+
+
+def test_verifier_reason_may_follow_a_jump_on_its_line() -> None:
+    log = [
+        "10: (85) call bpf_ktime_get_ns#5      ; R0=scalar()",
+        "11: (55) if r0 != 0x0 goto pc-2 infinite loop detected at insn 10",
+        "cur state: R0=scalar(umin=1) R6=1 R10=fp0 fp-8=0000????",
+        "old state: R0=scalar(umin=1) R6=1 R10=fp0 fp-8=0000????",
+        "processed 27 insns (limit 1000000) max_states_per_insn 0",
+    ]
+    assert host.verifier_reason(log) == "infinite loop detected at insn 10"
+    assert host.verifier_reason(log[:1]) == "no reason given"
+
+
+def test_verifier_that_gave_up_is_told_although_bcc_throws_its_log_away() -> None:
+    log = ["bpf: Argument list too long. Program  too large (18 insns), at most 4096 insns", ""]
+    assert "million steps" in host.verifier_reason(log, errno.E2BIG)
 
 
 def test_compile_error_is_the_first_error_with_file_and_line() -> None:
