@@ -100,7 +100,7 @@ def compile_error(lines: Sequence[str]) -> str:
 def verifier_reason(lines: Sequence[str], code: int = 0) -> str:
     """The verifier's sentence: the last line before its statistics that is not the program's listing.
 
-    `code`: the errno of the load. bcc throws the log of E2BIG away and says "at most 4096", which held before Linux 5.2.
+    `code`: the errno of the load. bcc throws the log of E2BIG away and says "at most 4096", as before Linux 5.2.
     """
     texts = (JUMP.sub("", line.strip()) for line in reversed(lines))
     found = next((text for text in texts if text and not LISTING.match(text)), "")
