@@ -14,6 +14,7 @@ from typing import Final
 
 from capfile.errors import CapfileError
 from replay.errors import UsageError as UsageError
+from replay.output.opening import NO_ROOM
 
 # name -> (module, one line of help)
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -53,13 +54,19 @@ def main(words: Sequence[str] | None = None) -> int:
     except CapfileError as error:
         return _complain(str(error), 3)
     except BrokenPipeError:
-        # The reader of our output went away: not an error, but Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _give_up_output()  # its reader went away, which is no error
     except KeyboardInterrupt:
         return 130
     except OSError as error:
+        if error.filename is None and error.errno in NO_ROOM:
+            return _give_up_output() or _complain(f"standard output: {error.strerror}", 2)
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 3)
+
+
+def _give_up_output() -> int:
+    """Nothing more can be written to standard output: Python would complain of that once more while it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _complain(message: str, status: int) -> int:

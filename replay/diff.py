@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from replay.api import Capture
 from replay.document import to_document
 from replay.exchange import Exchange
 from replay.filter import Predicate
+from replay.pipeline import exchanges
+from replay.source import Recording
 from replay.stats.counting import QUANTILES, percentiles
 from replay.tester.align import align
 from replay.tester.compare import Difference, differences
@@ -50,11 +51,9 @@ def ratio(a: int | None, b: int | None) -> float | None:
     return None if not a or b is None else round(b / a, 3)
 
 
-def load(path: str, rules: Rules, wanted: Predicate | None = None) -> list[Json]:
-    """The capture's items in normal form with durations. CapfileError, OSError."""
-    items = (
-        item for item in Capture([path]).items() if wanted is None or (isinstance(item, Exchange) and wanted(item))
-    )
+def load(recording: Recording, rules: Rules, wanted: Predicate | None = None) -> list[Json]:
+    """The recording's items in normal form with durations. CapfileError, OSError."""
+    items = (item for item in exchanges(recording) if wanted is None or (isinstance(item, Exchange) and wanted(item)))
     return normal_form((msgspec.to_builtins(to_document(item)) for item in items), replace(rules, timings=_WITH_TIMES))
 
 

@@ -37,7 +37,8 @@ class Rewriter:
         self._marks = 0
         self._time = 0
         self.events = 0
-        recording = f"{header.recording_id or 'unnamed'}+{purpose}"
+        # Without a name it stays so: two such files are no segments of one recording.
+        recording = f"{header.recording_id}+{purpose}" if header.recording_id else ""
         new = replace(
             header,
             version=FORMAT_VERSION,

@@ -23,6 +23,7 @@ from capfile.event import EVENT_SIZE, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, Frame, Header, Process
 from capfile.index import chunk_filter, read_index
 from capfile.reader import Reader, Wanted
+from replay.errors import UsageError
 from replay.events import FOREVER, Quiet
 from replay.narrowing import Lives, intervals, only_control
 
@@ -119,17 +120,33 @@ class Recording:
 
 
 def recordings(names: Sequence[str]) -> list[Recording]:
-    """The recordings that these files are segments of, in the order of their first file. `CapfileError`, OSError."""
+    """The recordings that these files are segments of, in the order of their first file. `CapfileError`, OSError;
+    UsageError where a segment is given twice: everything in it would count twice."""
     by_id: dict[object, Recording] = {}
+    given: dict[tuple[object, ...], str] = {}
     for number, name in enumerate(names):
         file = opened(name)
         reader = Reader(file)
         header = _header(reader, name)
         segment = Segment(name, file, header, reader)
+        if (twin := given.get(_identity(segment))) is not None:
+            what = f"{name} is given twice" if twin == name else f"{twin} and {name} are one segment of one recording"
+            raise UsageError(f"{what}: everything in it would count twice")
+        given[_identity(segment)] = name
         by_id.setdefault(header.recording_id or number, Recording()).segments.append(segment)
     for recording in by_id.values():
         recording.segments.sort(key=lambda segment: segment.header.segment)
     return list(by_id.values())
+
+
+def _identity(segment: Segment) -> tuple[object, ...]:
+    """What several names of one segment have in common: its place in its recording or, without one, its file."""
+    if segment.header.recording_id:
+        return segment.header.recording_id, segment.header.segment
+    if segment.name == "-":
+        return ("-",)
+    facts = os.stat(segment.name)
+    return facts.st_dev, facts.st_ino
 
 
 def prefixes(count: int) -> list[str]:

@@ -1,6 +1,7 @@
 """`ebpf-replay diff A B`: two captures compared exchange by exchange, statuses, headers and bodies; times as ratios.
 
-Exit status: 0 the same; 1 something differs; 2 usage; 3 not a capture.
+Exit status: 0 the same; 1 something differs; 2 usage; 3 not a capture. That a file is cut or damaged is said on
+standard error, and its remaining exchanges are compared.
 """
 
 from __future__ import annotations
@@ -27,16 +28,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
+    from contextlib import closing
     from pathlib import Path
 
-    from replay import diff
+    from replay import diff, remarks
     from replay import filter as filters
+    from replay.source import recordings
     from replay.tester import rules as rules_files
     from replay.tester.report import Style
 
     wanted = filters.compile(arguments.filter) if arguments.filter else None
     rules = rules_files.load(Path(arguments.rules)) if arguments.rules else diff.rules_beside(arguments.a)
-    pairs = list(diff.compare(*(diff.load(path, rules, wanted) for path in (arguments.a, arguments.b))))
+    sides = []
+    for path in (arguments.a, arguments.b):
+        (recording,) = recordings([path])
+        with closing(recording):
+            sides.append(diff.load(recording, rules, wanted))
+            remarks.say([recording])
+    pairs = list(diff.compare(*sides))
     differ = any(pair.kind != "same" for pair in pairs)
     if arguments.format == "json":
         print(json.dumps(_document(pairs, diff.times(pairs)), indent=1))

@@ -1,6 +1,7 @@
 """`ebpf-replay merge FILE … -o OUT`: segments, or whole recordings, as one capture file.
 
-Exit status: 0 written; 1 written, but segments are missing between those given; 2 usage; 3 not a capture.
+Exit status: 0 written; 1 written, but segments are missing between those given; 2 usage; 3 not a capture. That a file
+is cut or damaged is said on standard error and by Marks of the new one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from contextlib import ExitStack
 from capfile.damage import Damage
 from capfile.frames import Counters, Frame, Header
 from capfile.index import missing_segments
+from replay import remarks
 from replay.merging import MAX_CPU, MAX_RECORDINGS, Move, joined
-from replay.output.opening import opened
+from replay.output.opening import FORCE_HELP, opened
 from replay.rewrite import Rewriter
 from replay.source import Recording, recordings
 
@@ -23,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `merge`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="capture files; segments of one recording join up")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help='the new file; "-" is standard output')
+    parser.add_argument("--force", action="store_true", help=FORCE_HELP)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         for recording in found:
             stack.callback(recording.close)
-        output = stack.enter_context(opened(arguments.output, arguments.files, unbuffered=True))
+        output = stack.enter_context(opened(arguments.output, arguments.files, force=arguments.force))
         rewriter = Rewriter(output.fileno(), found[0].header, _purpose(found))
         counters: Counters | None = None
         cpus = 0
@@ -49,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"ebpf-replay: segment {segment} is missing", file=sys.stderr)
                 status = 1
         rewriter.finish("merge", counters)
+        remarks.say(found)
     return status
 
 

@@ -1,6 +1,7 @@
 """`ebpf-replay redact FILE … -o OUT`: a copy whose secret header values are replaced by tokens of the same length.
 
-Exit status: 0 written; 2 usage; 3 not a capture.
+Exit status: 0 written; 2 usage; 3 not a capture. That a file is cut or damaged is said on standard error and by
+Marks of the new one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Final
 
 from capfile.redaction import NAMES, Tokens, is_field_name
 from capfile.words import counted
+from replay import remarks
 from replay.errors import UsageError
 from replay.events import ordered
 from replay.exchange import OpaqueConnection
 from replay.ledger import Ledger
-from replay.output.opening import opened
+from replay.output.opening import FORCE_HELP, opened
 from replay.pipeline import exchanges
 from replay.redacting import Secrets
 from replay.rewrite import Rewriter
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `redact`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="the segments of one recording")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help='the new file; "-" is standard output')
+    parser.add_argument("--force", action="store_true", help=FORCE_HELP)
     parser.add_argument(
         "--header", action="append", default=[], metavar="NAME", help=f"also this header (always: {', '.join(NAMES)})"
     )
@@ -56,13 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
         if not is_field_name(name):
             raise UsageError(f"{name!r} cannot be a header's name")
     key = os.environb.get(KEY_VARIABLE.encode()) or secrets.token_bytes(32)
-    with closing(found[0]) as recording, opened(arguments.output, arguments.files, unbuffered=True) as output:
+    with closing(found[0]) as recording, opened(arguments.output, arguments.files, force=arguments.force) as output:
         places = Secrets(Tokens(key), names, frozenset() if arguments.keep_opaque else _opaque(recording))
         _search(recording, places)
         how = {"headers": list(names), "opaque": "kept" if arguments.keep_opaque else "dropped"}
         rewriter = Rewriter(output.fileno(), recording.header, "redact", **how)
         counters = rewriter.copy(recording.frames(), places.event)
         rewriter.finish("redact", counters)
+        remarks.say([recording])
     unread = counted(len(places.opaque), "connection", "without HTTP/1 in clear")
     dropped = f", payload of {unread} dropped" if places.opaque else ""
     print(f"ebpf-replay: {counted(places.count, 'value')} replaced{dropped}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """`ebpf-replay FILE …`: the exchanges, in one of the formats.
 
-Exit status: 0 shown; 1 the exchange asked for is not there; 2 usage; 3 not a capture.
+Exit status: 0 shown; 1 an exchange or a connection asked for is not there; 2 usage; 3 not a capture.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from replay import filter as filters
-from replay import jobs
+from replay import jobs, remarks
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.events import FOREVER
@@ -27,12 +27,10 @@ from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
 from replay.follow import Followed
 from replay.output import full, jsonl, table
-from replay.output.escaping import visible
 from replay.output.formats import FORMATS
-from replay.output.opening import opened
+from replay.output.opening import FORCE_HELP, opened
 from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
-from replay.verify import segment_accounts
 
 # Formats whose output is one line per item: these can be made by several processes.
 _BY_LINE: Final = {"table": table.encoder, "jsonl": jsonl.encoder}
@@ -61,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "; ".join(f"{name}: {row.help}" for name, row in FORMATS.items())
     parser.add_argument("--format", choices=list(FORMATS), default="table", help=what)
     parser.add_argument("-o", "--output", metavar="OUT", help="write there instead of standard output, mode 0600")
+    parser.add_argument("--force", action="store_true", help=FORCE_HELP)
     parser.add_argument("--filter", metavar="EXPR", help="only matching exchanges (see filter-help)")
     parser.add_argument(
         "--side",
@@ -92,35 +91,27 @@ def run(arguments: argparse.Namespace) -> int:
         found = [Followed(files[0])] if arguments.follow else recordings(files)
         for recording in found:
             stack.callback(recording.close)
+        read = [recording for recording in found if isinstance(recording, Recording)]
         if arguments.evidence:
-            return _evidence(found, arguments.evidence, stack.enter_context(opened(arguments.output, files)))
+            return _evidence(read, arguments, files)
         wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
         if arguments.jobs != 1:
             _in_parallel(arguments, files, wanted, stack)
-            for recording in found:
+            for recording in read:
                 deque(recording.frames(), maxlen=0)  # the other processes have read it: for the remarks
-            _remark(found)
+            remarks.say(read)
             return 0
-        if len(found) == 1 and isinstance(found[0], Recording):
-            _narrow(found[0], arguments)
-        missing = set(ids)
-        items = (item for item in _items(found, arguments.side) if wanted(item))
+        if len(read) == 1:
+            _narrow(read[0], arguments)
+        missing = _Missing(ids, arguments.connection or (), arguments.side)
+        items = (item for item in missing.connections_of(_items(found, arguments.side)) if wanted(item))
         if FORMATS[arguments.format].target == "passages":
-            chosen = _chosen(arguments, ids, _ticked_off(items, missing))
+            chosen = _chosen(arguments, ids, missing.exchanges_of(items))
             _write(arguments, _passages(found, arguments.side, chosen), False, stack, files)
         else:
-            _write(arguments, _ticked_off(items, missing), bool(ids), stack, files)
-        _remark(found)
-    return _not_there(missing) if missing else 0
-
-
-def _remark(found: list[Recording] | list[Followed]) -> None:
-    """Say on standard error what could not be read: the exchanges alone would not show it."""
-    for recording in found:
-        for each in segment_accounts(recording) if isinstance(recording, Recording) else []:
-            if each.state != "complete":
-                what = f" ({visible(each.damage[0])})" if each.damage else ": it has no end"
-                print(f"ebpf-replay: {each.file} is {each.state}{what}; verify says what is missing", file=sys.stderr)
+            _write(arguments, missing.exchanges_of(items), bool(ids), stack, files)
+        remarks.say(read)
+    return missing.say()
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -137,19 +128,25 @@ def _write(
 ) -> None:
     row = FORMATS[arguments.format]
     if row.target == "folder":
+        if arguments.force:
+            raise UsageError(f"--format {arguments.format} replaces nothing: give an empty folder instead of --force")
         row.write(items, Path(arguments.output or arguments.format))
         return
-    out = stack.enter_context(opened(arguments.output, files, unbuffered=arguments.follow))
+    out = stack.enter_context(_output(arguments, files))
     if in_full and arguments.format == "table":
         full.write(items, out)
     else:
         row.write(items, out)
 
 
+def _output(arguments: argparse.Namespace, files: list[str]) -> AbstractContextManager[BinaryIO]:
+    return opened(arguments.output, files, force=arguments.force, at_once=arguments.follow)
+
+
 def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str]) -> None:
     if not 1 <= arguments.jobs <= jobs.MAX_JOBS:
         raise UsageError(f"--jobs takes a number from 1 to {jobs.MAX_JOBS}")
-    if arguments.format not in _BY_LINE or arguments.follow or ids or arguments.evidence:
+    if arguments.format not in _BY_LINE or arguments.follow or ids or arguments.connection or arguments.evidence:
         raise UsageError("--jobs is for whole recordings as table or jsonl")
     for name in files:
         if name == "-" or not stat.S_ISREG(os.stat(name).st_mode):
@@ -159,7 +156,7 @@ def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str])
 def _in_parallel(
     arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool], stack: ExitStack
 ) -> None:
-    out = stack.enter_context(opened(arguments.output, files))
+    out = stack.enter_context(_output(arguments, files))
     if arguments.format == "table":
         out.write(table.heading(out))
     encode = _BY_LINE[arguments.format](out)
@@ -169,12 +166,35 @@ def _in_parallel(
         out.writelines(lines)
 
 
-def _ticked_off(items: Iterator[Result], missing: set[str]) -> Iterator[Result]:
-    """The same items; the ids that pass are taken out of `missing`."""
-    for item in items:
-        if missing and isinstance(item, Exchange):
-            missing.discard(item.id)
-        yield item
+class _Missing:
+    """Exchanges and connections that were asked for and have not passed yet."""
+
+    def __init__(self, exchange_ids: Iterable[str], connection_ids: Iterable[str], side: str) -> None:
+        self._exchanges = set(exchange_ids)
+        self._connections = set(connection_ids)
+        self._unless = "" if side == "both" else ", unless as the other end of one that is shown: --side both"
+
+    def exchanges_of(self, items: Iterator[Result]) -> Iterator[Result]:
+        """The same items; their exchanges are no longer missing."""
+        for item in items:
+            if self._exchanges and isinstance(item, Exchange):
+                self._exchanges.discard(item.id)
+            yield item
+
+    def connections_of(self, items: Iterator[Result]) -> Iterator[Result]:
+        """The same items; their connections are no longer missing."""
+        for item in items:
+            if self._connections:
+                self._connections.discard(item.connection.id)
+            yield item
+
+    def say(self) -> int:
+        """Name them on standard error; the exit status."""
+        for what, ids in (("exchange", self._exchanges), ("connection", self._connections)):
+            if ids:
+                named = f"no {what} {', '.join(sorted(ids))} in this recording"
+                print(f"ebpf-replay: {named}{self._unless}", file=sys.stderr)
+        return 1 if self._exchanges or self._connections else 0
 
 
 def _items(found: list[Recording] | list[Followed], side: str) -> Iterator[Result]:
@@ -198,21 +218,17 @@ def _passages(found: list[Recording] | list[Followed], side: str, chosen: set[st
                 yield passage
 
 
-def _not_there(ids: set[str]) -> int:
-    print(f"ebpf-replay: no exchange {', '.join(sorted(ids))} in this recording", file=sys.stderr)
-    return 1
-
-
-def _evidence(found: list[Recording] | list[Followed], wanted: str, out: BinaryIO) -> int:
+def _evidence(found: list[Recording], arguments: argparse.Namespace, files: list[str]) -> int:
+    wanted = arguments.evidence
     for recording, prefix in zip(found, prefixes(len(found)), strict=True):
-        assert isinstance(recording, Recording)
         for item in exchanges(recording, "both", prefix):
             if isinstance(item, Exchange) and item.id == wanted:
-                for event in evidence(recording, item):
-                    line = event_line(event, recording.clock_offset_ns)
-                    out.write(line.encode("utf-8", "backslashreplace") + b"\n")
+                with _output(arguments, files) as out:
+                    for event in evidence(recording, item):
+                        line = event_line(event, recording.clock_offset_ns)
+                        out.write(line.encode("utf-8", "backslashreplace") + b"\n")
                 return 0
-    return _not_there({wanted})
+    return _Missing([wanted], (), "both").say()
 
 
 # -- what is wanted

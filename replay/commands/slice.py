@@ -1,6 +1,7 @@
 """`ebpf-replay slice FILE … -o OUT`: a part of a recording as a capture file of its own.
 
-Exit status: 0 written; 1 written, but nothing of the recording is in it; 2 usage; 3 not a capture.
+Exit status: 0 written; 1 written, but nothing of the recording is in it; 2 usage; 3 not a capture. That a file is cut
+or damaged is said on standard error and by Marks of the new one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from contextlib import closing
 
 from replay import filter as filters
+from replay import remarks
 from replay.commands.show import moment_ns
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.exchange import Exchange
-from replay.output.opening import opened
+from replay.output.opening import FORCE_HELP, opened
 from replay.pipeline import exchanges
 from replay.rewrite import Rewriter
 from replay.slicing import OpenSockets, Slice
@@ -26,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `slice`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="the segments of one recording")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help='the new file; "-" is standard output')
+    parser.add_argument("--force", action="store_true", help=FORCE_HELP)
     moment = 'a time ("2026-11-22T10:00:00.5Z"), or a duration since the recording began ("1.5s", "200ms", "3m")'
     parser.add_argument("--from", dest="first", metavar="TIME", help=f"leave out what was before: {moment}")
     parser.add_argument("--to", dest="last", metavar="TIME", help="leave out what was after")
@@ -39,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = recordings(arguments.files)
     if len(found) > 1:
         raise UsageError("these files are not of one recording; merge them first")
-    with closing(found[0]) as recording, opened(arguments.output, arguments.files, unbuffered=True) as output:
+    with closing(found[0]) as recording, opened(arguments.output, arguments.files, force=arguments.force) as output:
         wanted = _wanted(arguments, recording)
         rewriter = Rewriter(output.fileno(), recording.header, _purpose(arguments))
         if wanted.first:
@@ -49,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
                 rewriter.write(socket)
         counters = rewriter.copy(recording.frames(), wanted.event, wanted.fact)
         rewriter.finish("slice", counters)
+        remarks.say([recording])
     if not rewriter.events:
         print("ebpf-replay: no event of the recording is in this slice", file=sys.stderr)
     return 0 if rewriter.events else 1

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `test`."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="captures, or folders with *.cap + *.expected.jsonl")
     parser.add_argument("--update", action="store_true", help="write the expectations instead of comparing")
-    parser.add_argument("--junit", metavar="FILE", type=Path, help="also write the outcome as JUnit XML")
+    parser.add_argument("--junit", metavar="FILE", type=Path, help="also the outcome as JUnit XML; FILE is replaced")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="captures replayed at a time (default: 1)")
 
 
@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(report.lines(outcome, colour)))
     print(report.summary(outcomes))
     if arguments.junit:
-        with opened(str(arguments.junit)) as file:
+        read = [str(path) for each in captures for path in (each.path, each.expected)]
+        with opened(str(arguments.junit), read, force=True) as file:  # the report of the run before gives way
             file.write(report.junit(outcomes))
     return max(outcome.status for outcome in outcomes)

@@ -12,3 +12,7 @@ class InputError(CapfileError):
         place = f"line {line}: " if line is not None else f"offset {offset}: " if offset is not None else ""
         super().__init__(place + message, offset)
         self.line = line
+
+
+class WrongKind(InputError):
+    """It is no such recording at all; what it may be instead, `kinds.hint` knows."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from replay.importers.errors import InputError
+from replay.importers.errors import InputError, WrongKind
 from replay.importers.source import Source
 
 MAX_PACKET: Final = 1 << 20  # libpcap's own limit is 256 KiB (MAXIMUM_SNAPLEN); offloaded segments stay under 512 KiB
@@ -43,6 +43,7 @@ _PCAP: Final[dict[bytes, tuple[ByteOrder, int, int]]] = {
     b"\xa1\xb2\xcd\x34": ("big", 1000, 24),
 }
 SECTION_HEADER: Final = b"\x0a\x0d\x0d\x0a"
+MAGIC_NUMBERS: Final = (*_PCAP, SECTION_HEADER)
 
 
 class PacketFile:
@@ -59,7 +60,7 @@ class PacketFile:
         elif magic in _PCAP:
             yield from self._pcap(*_PCAP[magic])
         else:
-            raise InputError("neither a pcap nor a pcapng file", offset=0)
+            raise WrongKind(self._source.damage or "neither a pcap nor a pcapng file")
         self.damage = self.damage or self._source.damage
 
     def _pcap(self, order: ByteOrder, tick: int, header_size: int) -> Iterator[Packet]:

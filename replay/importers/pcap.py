@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from capfile.words import counted
 from replay.importers.link import LINK_TYPES, network
 from replay.importers.network import NetworkLayer
 from replay.importers.packets import PacketFile
@@ -15,7 +16,7 @@ from replay.importers.recording import Recording
 from replay.importers.source import Source
 from replay.importers.tcp import Flows
 
-# Skipped in every ordinary capture (ARP, DNS, …): counted in the file, no remark to the user.
+# Skipped in every ordinary capture (ARP, DNS, …): counted in the file; the user is told where there is nothing else.
 ORDINARY: Final = frozenset(("no IP packet", "not TCP"))
 
 
@@ -41,5 +42,9 @@ def read_pcap(source: Source, recording: Recording) -> list[str]:
     if packets.damage:
         recording.mark("input-cut", time, packets.damage)
     recording.finish("input-cut" if packets.damage else "imported")
-    remarks = [f"{count} packets skipped: {why}" for why, count in sorted(skipped.items()) if why not in ORDINARY]
+    remarks = [
+        f"{counted(count, 'packet')} skipped: {why}"
+        for why, count in sorted(skipped.items())
+        if why not in ORDINARY or not recording.sockets
+    ]
     return [*remarks, packets.damage] if packets.damage else remarks

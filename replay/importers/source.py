@@ -13,29 +13,36 @@ import zlib
 from typing import BinaryIO, Final, Self, cast
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+BEGINNING: Final = 512  # bytes looked at to say what a file is that is not what it should be
 
 
 class Source:
     """Read from `file`, unpacking gzip where its magic number stands first (RFC 1952 §2.3.1)."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self._raw = file
         buffered = io.BufferedReader(cast(io.RawIOBase, file))
         packed = buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
         self._file = gzip.GzipFile(fileobj=buffered) if packed else buffered
-        self.offset = 0
+        self.offset = 0  # of what was read, unpacked
         self.damage = ""
+        self.beginning = self._peek()
 
     @classmethod
     def open(cls, path: str) -> Self:
         """Open `path`, or standard input for "-"; OSError as `open` raises it."""
         return cls(sys.stdin.buffer if path == "-" else open(path, "rb"))
 
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end."""
         try:
             data = self._file.read(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            self.damage, data = f"gzip: {error}", b""
+            data = self._damaged(error)
         self.offset += len(data)
         return data
 
@@ -44,6 +51,17 @@ class Source:
         try:
             data = self._file.readline(limit)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            self.damage, data = f"gzip: {error}", b""
+            data = self._damaged(error)
         self.offset += len(data)
         return data
+
+    def _peek(self) -> bytes:
+        try:
+            return self._file.peek(BEGINNING)[:BEGINNING]
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            return self._damaged(error)
+
+    def _damaged(self, error: Exception) -> bytes:
+        how = "break off" if isinstance(error, EOFError) else "are damaged"
+        self.damage = f"the gzip data {how} after {self.offset} unpacked bytes"
+        return b""

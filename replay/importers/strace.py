@@ -14,7 +14,7 @@ from typing import Final
 from capfile.event import Direction, Flag, Reason, SocketFacts
 from capfile.frames import Process
 from replay.importers import strace_addresses as addresses
-from replay.importers.errors import InputError
+from replay.importers.errors import InputError, WrongKind
 from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX, NO_FLAGS, Caller, ImportedSocket, Recording, facts
 from replay.importers.source import Source
 from replay.importers.strace_buffers import Unreadable, buffers_of, flags_of, message_buffers, number_of
@@ -520,7 +520,7 @@ def read_strace(source: Source, recording: Recording) -> list[str]:
             raise InputError(f"longer than {MAX_LINE} bytes", line=number)
         log.feed(line.decode("latin-1").rstrip("\r\n"))
     if not log.lines.calls:
-        raise InputError("no line of it is a system call as strace prints it", line=1)
+        raise WrongKind(source.damage or "no line of it is a system call as strace prints it")
     log.finish()
     if log.lines.skipped:
         log.remarks["lines that are not strace's"] = log.lines.skipped

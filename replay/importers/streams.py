@@ -9,20 +9,20 @@ line number: nobody can say what it meant.
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from capfile.event import Direction, Flag, Reason, SocketFacts
-from replay.importers.errors import InputError
+from replay.importers.errors import InputError, WrongKind
 from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX, ImportedSocket, Recording, facts
 from replay.importers.source import Source
 
 MAX_LINE: Final = 64 << 20  # a row of 48 MiB of data in base64; the largest in the known corpora is under 1 MiB
 MAX_CONNECTIONS: Final = 1 << 20  # about 300 MB of state
 MAX_OFFSET: Final = 1 << 62  # a position must still fit after any length is added to it
+MAX_SHOWN: Final = 60  # characters of a wrong value in a message
 MAX_SECONDS: Final = 1 << 33  # the year 2242
 
 DIRECTIONS: Final = {"c2s": Direction.RECEIVE, "s2c": Direction.SEND}  # the traced side is the server
@@ -41,6 +41,7 @@ class StreamRows:
         self._recording = recording
         self._conversations: dict[int | str, _Conversation] = {}
         self._line = 0
+        self.read = 0  # rows
 
     def feed(self, line: bytes) -> None:
         """One line; an empty one is skipped. `InputError` when it is no row."""
@@ -48,21 +49,22 @@ class StreamRows:
         if line.strip():
             try:
                 self._row(_object(line))
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
-                raise InputError(_explain(error), line=self._line) from error
+            except _BadRow as error:
+                raise (InputError if self.read else WrongKind)(str(error), line=self._line) from None
+            self.read += 1
 
     def _row(self, row: dict[str, Any]) -> None:
-        key = row["conn"]
+        key = _field(row, "conn")
         if not isinstance(key, int | str):
-            raise ValueError("conn must be a number or a string")
+            raise _BadRow("conn must be a number or a string")
         if "open" in row:
             self._open(key, row)
             return
         conversation = self._conversations.get(key)
         if conversation is None:
-            raise ValueError(f"connection {key!r} was not opened by an earlier row")
-        direction = DIRECTIONS[row["dir"]]
-        time = _nanoseconds(row["ts"])
+            raise _BadRow(f"connection {_shown(key)} was not opened by an earlier row")
+        direction = _direction(row)
+        time = _nanoseconds(row, "ts")
         if "ev" in row:
             self._end(conversation, direction, time, row["ev"])
         else:
@@ -70,17 +72,17 @@ class StreamRows:
 
     def _open(self, key: int | str, row: dict[str, Any]) -> None:
         if key in self._conversations:
-            raise ValueError(f"connection {key!r} is opened twice")
+            raise _BadRow(f"connection {_shown(key)} is opened twice")
         if len(self._conversations) >= MAX_CONNECTIONS:
-            raise ValueError(f"more than {MAX_CONNECTIONS} connections")
+            raise _BadRow(f"more than {MAX_CONNECTIONS} connections")
         flags = Flag.ACCEPTED if row.get("syn", True) else Flag.ACCEPTED | Flag.JOINED
-        socket = self._recording.socket(_nanoseconds(row["open"]), _facts(row), flags)
+        socket = self._recording.socket(_nanoseconds(row, "open"), _facts(row), flags)
         self._conversations[key] = _Conversation(socket, set())
 
     def _bytes(self, conversation: _Conversation, direction: Direction, time: int, row: dict[str, Any]) -> None:
-        data = base64.b64decode(row["data"], validate=True) if "data" in row else b""
-        length = len(data) if "data" in row else _count(row["gap"], "gap")
-        offset = _count(row["off"], "off")
+        data = _bytes(row["data"]) if "data" in row else b""
+        length = len(data) if "data" in row else _count(row, "gap")
+        offset = _count(row, "off")
         socket = conversation.socket
         if direction in conversation.ended or socket.closed:
             self._recording.mark("bytes-after-end", time, f"{length} bytes at {offset} ({row['dir']}) not kept", socket)
@@ -97,7 +99,7 @@ class StreamRows:
         if how == "rst":
             self._recording.close(socket, time, Flag.RESET)
         elif how != "fin":
-            raise ValueError(f"unknown ev {how!r}")
+            raise _BadRow(f'ev must be "fin" or "rst", not {_shown(how)}')
         elif direction not in conversation.ended and not socket.closed:
             conversation.ended.add(direction)
             if direction == Direction.RECEIVE:
@@ -108,55 +110,86 @@ class StreamRows:
                 self._recording.close(socket, time)
 
 
+class _BadRow(Exception):
+    """Why a line is no row."""
+
+
 def _object(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise _BadRow("nested too deeply") from None
+    except ValueError:  # UnicodeDecodeError too
+        raise _BadRow("not JSON") from None
     if not isinstance(row, dict):
-        raise ValueError("a row must be a JSON object")
+        raise _BadRow("a row must be a JSON object")
     return row
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no or unknown {error.args[0]!r}"
-    if isinstance(error, binascii.Error):
-        return f"data is not base64: {error}"
-    return str(error)
+def _shown(value: object) -> str:
+    """A value as it stood in the row, or its beginning."""
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
-def _nanoseconds(seconds: object) -> int:
+def _field(row: dict[str, Any], name: str) -> Any:
+    if name not in row:
+        raise _BadRow(f"{name} is missing")
+    return row[name]
+
+
+def _direction(row: dict[str, Any]) -> Direction:
+    name = _field(row, "dir")
+    direction = DIRECTIONS.get(name) if isinstance(name, str) else None
+    if direction is None:
+        raise _BadRow(f'dir must be "c2s" or "s2c", not {_shown(name)}')
+    return direction
+
+
+def _nanoseconds(row: dict[str, Any], name: str) -> int:
+    seconds = _field(row, name)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise ValueError("a time must be a number of seconds")
+        raise _BadRow(f"{name} must be a number of seconds, not {_shown(seconds)}")
     if not 0 <= seconds <= MAX_SECONDS:
-        raise ValueError(f"a time must be between 0 and {MAX_SECONDS} seconds")
+        raise _BadRow(f"{name} must be between 0 and {MAX_SECONDS} seconds")
     return round(seconds * 1_000_000_000)
 
 
-def _count(value: object, name: str) -> int:
+def _count(row: dict[str, Any], name: str) -> int:
+    value = _field(row, name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_OFFSET:
-        raise ValueError(f"{name} must be a number of bytes")
+        raise _BadRow(f"{name} must be a number of bytes, not {_shown(value)}")
     return value
+
+
+def _bytes(text: object) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]  # what is no text raises TypeError
+    except (TypeError, ValueError):
+        raise _BadRow("data is not base64") from None
 
 
 def _facts(row: dict[str, Any]) -> SocketFacts:
     """The traced side is the server. An end that is no [ip, port] pair is the path of a Unix socket."""
-    ends = [_address(row["server"]), _address(row["client"])]
+    ends = [_address(row, "server"), _address(row, "client")]
     families = {family for family, _ in ends}
     if len(families) > 1:
-        raise ValueError("client and server are of different address families")
+        raise _BadRow("client and server are of different address families")
     return facts(families.pop(), ends[0][1], ends[1][1])
 
 
-def _address(end: object) -> tuple[int, tuple[bytes, int] | bytes]:
+def _address(row: dict[str, Any], name: str) -> tuple[int, tuple[bytes, int] | bytes]:
+    end = _field(row, name)
     if isinstance(end, str):
-        return AF_UNIX, end.encode()
+        return AF_UNIX, end.encode("utf-8", "replace")
     if not isinstance(end, list) or len(end) != 2 or not isinstance(end[0], str):
-        raise ValueError("an address must be [ip, port]")
+        raise _BadRow(f"{name} must be [ip, port] or a path, not {_shown(end)}")
     if isinstance(end[1], bool) or not isinstance(end[1], int) or not 0 <= end[1] <= 65535:
-        raise ValueError("a port must be between 0 and 65535")
-    address = ipaddress.ip_address(end[0])
+        raise _BadRow(f"{name}: a port is a number between 0 and 65535, not {_shown(end[1])}")
+    try:
+        address = ipaddress.ip_address(end[0])
+    except ValueError:
+        raise _BadRow(f"{name}: {_shown(end[0])} is no IP address") from None
     return (AF_INET if address.version == 4 else AF_INET6), (address.packed, end[1])
 
 
@@ -171,5 +204,7 @@ def read_streams(source: Source, recording: Recording) -> list[str]:
         rows.feed(line)
     if source.damage:
         raise InputError(source.damage, line=number + 1)
+    if not rows.read:
+        raise WrongKind("no row stands in it")
     recording.finish("imported")
     return []

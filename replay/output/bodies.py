@@ -16,6 +16,7 @@ from typing import Any, Final
 from replay import urls
 from replay.errors import UsageError
 from replay.exchange import Body, Exchange, OpaqueConnection, Request, Response
+from replay.output.opening import create
 
 INDEX: Final = "index.jsonl"
 MAX_NAME: Final = 80  # of an id in a file name: most file systems take 255 bytes for the whole
@@ -45,10 +46,14 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9-]+")
 def write(items: Iterable[Exchange | OpaqueConnection], out: Path) -> None:
     """Write every body seen into the folder `out`, made if it is not there; UsageError where a file would be in the
     way. A body with content codings is written as it came and, where they could be undone, decoded beside it."""
+    if out.is_symlink():
+        raise UsageError(f"{out} is a symbolic link; name the folder itself")
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
         raise UsageError(f"{out}: bodies go into a folder, and this is none") from None
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror}") from None
     with os.fdopen(_create(out / INDEX), "wb") as index:
         for number, item in enumerate((item for item in items if isinstance(item, Exchange)), 1):
             for row in _exchange(item, number, out):
@@ -98,6 +103,8 @@ def _safe(text: str) -> str:
 
 def _create(path: Path) -> int:
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return create(path)
     except FileExistsError:
         raise UsageError(f"{path}: is already there; give an empty folder") from None
+    except PermissionError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None

@@ -44,7 +44,7 @@ def test_tshark_agrees_on_every_recording(capture, tmp_path):
 @pytest.mark.parametrize("form", [name for name, row in FORMATS.items() if row.target != "folder"])
 def test_the_same_recording_gives_the_same_bytes(form, tmp_path):
     for capture in CAPTURES:
-        one, two = (shown(capture, form, tmp_path / f"{n}.{form}").read_bytes() for n in (1, 2))
+        one, two = (shown(capture, form, tmp_path / f"{capture.stem}.{n}.{form}").read_bytes() for n in (1, 2))
         assert one == two
         assert one
 

@@ -192,8 +192,49 @@ def test_an_exchange_is_shown_in_full_by_its_id(capture_file: Path, capsysbinary
 
 def test_an_exchange_that_is_not_there_is_status_1(capture_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(capture_file), "1-2", "9-9"]) == 1
-    assert capsys.readouterr().err == "ebpf-replay: no exchange 9-9 in this recording\n"
+    assert capsys.readouterr().err.startswith("ebpf-replay: no exchange 9-9 in this recording")
     assert main(["show", "9-9"]) == 2
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "pcapng"])
+def test_a_connection_that_is_not_there_is_status_1_and_one_without_a_match_is_not(
+    capture_file: Path, capsysbinary: pytest.CaptureFixture[bytes], form: str
+) -> None:
+    assert main([str(capture_file), "--connection", "1", "--connection", "999", "--format", form]) == 1
+    assert b"no connection 999 in this recording" in capsysbinary.readouterr().err
+    assert main([str(capture_file), "--connection", "1", "--filter", "status == 599", "--format", form]) == 0
+    assert main([str(capture_file), "--connection", "1", "--side", "both", "--format", form]) == 0
+    assert capsysbinary.readouterr().err == b""
+
+
+def test_the_other_end_of_a_connection_is_there_with_both_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = Capture()
+    capture.pair(capture.process(1), capture.process(2)).request(GET % b"/").response(
+        b"HTTP/1.1 204 No Content\r\n\r\n"
+    ).close()
+    path = str(capture.write(tmp_path / "a.cap"))
+    statuses = {name: main([path, "--connection", name]) for name in ("1", "2")}
+    assert sorted(statuses.values()) == [0, 1]
+    assert "--side both" in capsys.readouterr().err
+    assert [main([path, "--side", "both", "--connection", name]) for name in statuses] == [0, 0]
+
+
+def test_a_segment_that_is_given_twice_is_refused_whatever_its_names(
+    capture_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.cap"
+    copy.write_bytes(capture_file.read_bytes())
+    assert main([str(capture_file), str(capture_file)]) == 2
+    assert main(["merge", str(capture_file), str(copy), "-o", str(tmp_path / "out.cap")]) == 2
+    nameless = Capture()
+    nameless.header = replace(nameless.header, recording_id="")
+    path = ask(nameless.process(100).accept()).close() and nameless.write(tmp_path / "nameless.cap")
+    (tmp_path / "link").hardlink_to(path)
+    assert main(["stats", str(path), str(tmp_path / "link")]) == 2
+    assert capsys.readouterr().err.count("would count twice") == 3
+    assert not (tmp_path / "out.cap").exists()
 
 
 def test_the_events_behind_an_exchange_are_its_evidence(

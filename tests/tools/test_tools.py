@@ -148,13 +148,13 @@ def test_a_slice_of_a_process_or_a_filter_keeps_whole_connections(path: Path, tm
 
 def test_a_slice_of_time_begins_where_the_streams_are_then(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "slice.cap"
-    assert main(["slice", str(path), "--from", "500ms", "--to", "1.5s", "-o", str(out)]) == 0
+    assert main(["slice", str(path), "--from", "500ms", "--to", "1.5s", "-o", str(out), "--force"]) == 0
     assert targets(out) == ["/a2"]
     assert [each.complete for each in replayed(out)] == [True]
     assert main(["verify", str(out)]) == 0
-    assert main(["slice", str(path), "--from", "2026-01-01", "-o", str(out)]) == 0
+    assert main(["slice", str(path), "--from", "2026-01-01", "-o", str(out), "--force"]) == 0
     assert len(targets(out)) == 5
-    assert main(["slice", str(path), "--from", "2100-01-01T00:00:00Z", "-o", str(out)]) == 1
+    assert main(["slice", str(path), "--from", "2100-01-01T00:00:00Z", "-o", str(out), "--force"]) == 1
 
 
 def test_a_slice_keeps_the_real_losses(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_merged_segments_are_one_recording_again(tmp_path: Path) -> None:
     assert main(["merge", *map(str, pieces), "-o", str(out)]) == 0
     assert targets(out) == ["/a", "/b", "/c"]
     assert complete(out)
-    assert main(["merge", str(pieces[0]), str(pieces[2]), "-o", str(out)]) == 1
+    assert main(["merge", str(pieces[0]), str(pieces[2]), "-o", str(out), "--force"]) == 1
     with Reader.open(out) as reader:
         assert "segment-missing" in [frame.code for frame in reader if isinstance(frame, Mark)]
 
@@ -334,7 +334,7 @@ def test_the_key_decides_whether_two_runs_give_equal_tokens(tmp_path: Path, monk
     source = secret_capture().write(tmp_path / "a.cap")
 
     def cookie() -> str:
-        assert main(["redact", str(source), "-o", str(tmp_path / "b.cap")]) == 0
+        assert main(["redact", str(source), "-o", str(tmp_path / "b.cap"), "--force"]) == 0
         return field_of(replayed(tmp_path / "b.cap")[0], "cookie")
 
     assert cookie() != cookie()
@@ -349,13 +349,13 @@ def test_payload_that_cannot_be_searched_is_dropped_unless_it_is_to_be_kept(
     hello = b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03" + b"authorization: no"
     capture.process(1).accept().receive(hello).send(b"\x16\x03\x03\x00\x04abcd").close()
     source = capture.write(tmp_path / "a.cap")
-    assert main(["redact", str(source), "-o", str(tmp_path / "b.cap")]) == 0
+    assert main(["redact", str(source), "-o", str(tmp_path / "b.cap"), "--force"]) == 0
     assert "payload of 1 connection without HTTP/1 in clear dropped" in capsys.readouterr().err
     main(["info", "--json", str(tmp_path / "b.cap")])
     facts = json.loads(capsys.readouterr().out)
     assert facts["captured_bytes"] == 0
     assert facts["missing_bytes"] == {"redacted": len(hello) + 9}
-    assert main(["redact", str(source), "--keep-opaque", "-o", str(tmp_path / "b.cap")]) == 0
+    assert main(["redact", str(source), "--keep-opaque", "-o", str(tmp_path / "b.cap"), "--force"]) == 0
     main(["info", "--json", str(tmp_path / "b.cap")])
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["captured_bytes"] == len(hello) + 9
 
@@ -384,6 +384,24 @@ def test_what_is_no_capture_gives_one_line_and_status_3(
     assert caught.err.count("\n") == 1
     assert str(name) in caught.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["slice", "merge", "redact", "diff"])
+@pytest.mark.parametrize("kind", ["cut", "damaged"])
+def test_what_is_made_of_a_cut_or_damaged_file_says_so(
+    command: str, kind: str, tmp_path: Path, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status is of what was asked: a copy was written, the rest is compared."""
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    broken = tmp_path / "broken.cap"
+    broken.write_bytes(data if kind == "damaged" else path.read_bytes()[:-60])
+    rest = [str(broken)] if command == "diff" else ["-o", str(tmp_path / "out.cap")]
+    assert main([command, str(broken), *rest]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if str(broken) in line]
+    assert len(said) == (2 if command == "diff" else 1)
+    assert all(line.startswith(f"ebpf-replay: {broken} is {kind}") for line in said)
+    assert "verify says what is missing" in said[0]
 
 
 def test_processes_are_carried_along(path: Path, tmp_path: Path) -> None:
