@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capfile.event import Flag, Reason
@@ -126,12 +126,14 @@ def test_a_row_of_another_shape_is_refused_with_its_line_number(row: Any, messag
     assert caught.value.line == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([lines(OPEN), lines(data(0, b"x")), b"\x1f\x8b"]))))
 def test_garbage_gives_a_capture_or_an_input_error(pieces: list[bytes]) -> None:
     with contextlib.suppress(InputError):
         imported(read_streams, b"".join(pieces))
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=20))
 def test_any_rows_of_one_stream_give_its_bytes_and_exact_gaps(stream: bytes, ranges: list[tuple[int, int]]) -> None:
     """Every row that begins at or before the known end adds; the rest of the story is gaps, and nothing moves."""
