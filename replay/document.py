@@ -178,8 +178,8 @@ def _exchange(exchange: Exchange) -> ExchangeDocument:
         SCHEMA,
         exchange.id,
         exchange.protocol,
-        _connection(exchange.connection),
-        _process(exchange.process),
+        connection_document(exchange.connection),
+        process_document(exchange.process),
         moment(exchange.started_at),
         exchange.duration_ns,
         _timing(exchange),
@@ -200,8 +200,8 @@ def _opaque(item: OpaqueConnection) -> OpaqueDocument:
         SCHEMA,
         item.connection.id,
         item.protocol,
-        _connection(item.connection),
-        _process(item.process),
+        connection_document(item.connection),
+        process_document(item.process),
         item.request_bytes,
         item.response_bytes,
         item.missing_bytes,
@@ -209,13 +209,15 @@ def _opaque(item: OpaqueConnection) -> OpaqueDocument:
     )
 
 
-def _connection(each: Connection) -> ConnectionDocument:
+def connection_document(each: Connection) -> ConnectionDocument:
+    """The part that all exchanges of a connection share."""
     return ConnectionDocument(
         each.id, each.family, each.client, each.server, each.side, each.tls, each.joined_midstream
     )
 
 
-def _process(each: ProcessFacts | None) -> ProcessDocument | None:
+def process_document(each: ProcessFacts | None) -> ProcessDocument | None:
+    """The part that all exchanges of a process share."""
     if each is None:
         return None
     return ProcessDocument(each.pid, each.comm, each.exe, each.command_line, each.cgroup, each.container)

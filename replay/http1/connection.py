@@ -1,5 +1,7 @@
 """Both directions of one connection in, exchanges out. It wires two framers to the pairing and keeps their order.
 
+While nothing is unfinished or in doubt, a request that may be half of a usual exchange is put aside; with its answer it
+is one, and neither the framers nor the pairing hear of it. If something else comes, they hear of both.
 Knows no file and no socket. Whatever the peers send is data: nothing here raises because of it.
 """
 
@@ -9,15 +11,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from replay.exchange import Connection, Exchange, ProcessFacts
+from replay.exchange import Connection, Exchange, ProcessFacts, Request
 from replay.http1.exchanges import build_exchange
 from replay.http1.framer import Framer, State
 from replay.http1.limits import MAX_BODY_KEPT
 from replay.http1.message import Loss
 from replay.http1.pairing import Pairing, Slot
 from replay.http1.sides import Cause, RequestSide, ResponseSide
+from replay.http1.usual import usual_exchange, whole_request, whole_response
 from replay.recognise import EMPTY, HTTP1, UNDECIDED, UNKNOWN, recognise
-from replay.stream import Eof, Flow, StreamEvent
+from replay.stream import Bytes, Eof, Flow, StreamEvent
 
 FLOWS: Final[tuple[Flow, Flow]] = ("request", "response")
 
@@ -36,6 +39,7 @@ class Http1Connection:
     """Feed it the events of both directions in the order of their times; it returns exchanges as they are finished.
 
     `clock_offset_ns` is what must be added to CLOCK_MONOTONIC to have ns since 1970; `keep` bounds the body bytes kept.
+    `careful`: have the framers read everything, also what is usual, to compare the two.
     `handover` is set when the bytes stop being HTTP/1; from then on everything that is fed is passed over.
     `unplaced` has, after `finish`, the losses that no exchange can state.
     """
@@ -47,6 +51,7 @@ class Http1Connection:
         clock_offset_ns: int = 0,
         *,
         keep: int = MAX_BODY_KEPT,
+        careful: bool = False,
     ) -> None:
         self.connection = connection
         self.process = process
@@ -56,14 +61,64 @@ class Http1Connection:
         self.in_doubt = False
         self._clock_offset_ns = clock_offset_ns
         self._ordinal = 0
+        self._keep = keep
+        self._careful = careful
+        self._at_rest = False  # known to be so; False: not known
+        self._aside: tuple[Bytes, Request] | None = None  # read at rest, and not told to the framers yet
         joined = connection.joined_midstream
         server = connection.side == "server"
-        requests, responses = RequestSide(self), ResponseSide(self)
-        self.request_framer = Framer("request", requests, keep=keep, joined=joined, sender_traced=not server)
-        self.response_framer = Framer("response", responses, keep=keep, joined=joined, sender_traced=server)
+        self.request_side, self.response_side = RequestSide(self), ResponseSide(self)
+        self.request_framer = Framer("request", self.request_side, keep=keep, joined=joined, sender_traced=not server)
+        self.response_framer = Framer("response", self.response_side, keep=keep, joined=joined, sender_traced=server)
 
     def feed(self, flow: Flow, event: StreamEvent) -> list[Exchange]:
         """Take one event of `flow`; the exchanges that it finished."""
+        if self._aside is not None:
+            return self._answered(self._aside, flow, event)
+        if flow == "request" and type(event) is Bytes and (self._at_rest or self._rests()):
+            position = self.request_framer.position
+            if position == event.position or position < 0:
+                request = whole_request(event, self._keep)
+                if request is not None:
+                    self._aside = event, request
+                    return []
+        return self._read(flow, event)
+
+    def _rests(self) -> bool:
+        """Whether whatever comes next is a message of its own, and a response to it would be its response."""
+        self._at_rest = (
+            not self._careful
+            and self.pairing.at_rest
+            and self.request_framer.at_rest
+            and self.response_framer.at_rest
+            and self.request_side.at_rest
+            and self.response_side.at_rest
+            and self.handover is None
+            and not self.in_doubt
+        )
+        return self._at_rest
+
+    def _answered(self, aside: tuple[Bytes, Request], flow: Flow, event: StreamEvent) -> list[Exchange]:
+        """What comes after a request that was put aside: its response, or a reason to read both with all care."""
+        asked, request = aside
+        self._aside = None
+        framer = self.response_framer
+        if flow == "response" and type(event) is Bytes and framer.position in (event.position, -1):
+            response = whole_response(event, request.method, self._keep)
+            if response is not None:
+                self.request_framer.pass_by(asked)
+                framer.pass_by(event)
+                self._ordinal += 1
+                return [
+                    usual_exchange(
+                        request, response, self.connection, self.process, self._clock_offset_ns, self._ordinal
+                    )
+                ]
+        return [*self._read("request", asked), *self._read(flow, event)]
+
+    def _read(self, flow: Flow, event: StreamEvent) -> list[Exchange]:
+        """Any event, with everything that can be the matter."""
+        self._at_rest = False
         if flow == "request":
             self.request_framer.feed(event)
             if self.pairing.orphans:
@@ -80,6 +135,9 @@ class Http1Connection:
     def finish(self, time: int) -> list[Exchange]:
         """The recording ended at `time`: what is unfinished is handed out as it stands."""
         exchanges: list[Exchange] = []
+        if self._aside is not None:
+            (asked, _), self._aside = self._aside, None
+            exchanges += self._read("request", asked)
         for flow, framer in zip(FLOWS, (self.request_framer, self.response_framer), strict=True):
             if framer.state is State.HELD:
                 framer.abandon()

@@ -104,6 +104,20 @@ class Framer:
         elif type(event) is Eof:
             TRANSITIONS[self.state].end(self, event)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is between two messages, and nothing before would be stated on the next."""
+        return self.state is State.START and not (
+            self.losses or self.doubt or self.late or self._skipped or self._began or self._hand_over_next
+        )
+
+    def pass_by(self, event: Bytes) -> None:
+        """At rest: messages that are whole in this event were read elsewhere."""
+        if self.position < 0:
+            self.first_position = event.position
+        self._fresh = False
+        self.position = event.position + len(event.data)
+
     def _jump(self, event: Bytes) -> None:
         if event.position > self.position:
             hole = event.position - self.position

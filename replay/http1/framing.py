@@ -47,6 +47,7 @@ class Declared(Struct, frozen=True, gc=False):
     upgrade: str = ""
     expects_continue: bool = False
     problems: tuple[Problem, ...] = ()
+    simple: bool = True  # nothing but, perhaps, a length and that the connection goes on
 
 
 NO_BODY: Final = Framing(Kind.NONE)
@@ -56,7 +57,8 @@ TUNNEL: Final = Framing(Kind.TUNNEL)
 CHUNKED: Final = Framing(Kind.CHUNKED)
 NOTHING_DECLARED: Final = Declared(None)
 
-_INTERESTING: Final = frozenset(
+# The fields that are read here, in lower case.
+INTERESTING: Final = frozenset(
     ["content-length", "transfer-encoding", "connection", "content-encoding", "upgrade", "expect", "proxy-connection"]
 )
 _DIGITS: Final = re.compile(r"[0-9]+")
@@ -94,7 +96,7 @@ def declare_response(head: ResponseHead) -> Declared:
 def declare(headers: Headers, version: str, side: Flow) -> Declared:
     """What the header fields of a message of this version declare."""
     fields = [
-        (name, value) for name, value in [(name.lower(), value) for name, value in headers] if name in _INTERESTING
+        (name, value) for name, value in [(name.lower(), value) for name, value in headers] if name in INTERESTING
     ]
     return _Declaration(fields, version, side).read() if fields else NOTHING_DECLARED
 
@@ -113,15 +115,19 @@ class _Declaration:
         options = self._list("connection") + self._list("proxy-connection")
         transfer = self._list("transfer-encoding")
         framing = self._framing(transfer)
+        content = tuple(coding for coding in self._list("content-encoding") if coding != "identity")
+        upgrade = ", ".join(value for name, value in self._fields if name == "upgrade")
+        expects = self._list("expect")
         return Declared(
             framing,
             tuple(coding for coding in transfer if coding not in ("chunked", "identity")),
-            tuple(coding for coding in self._list("content-encoding") if coding != "identity"),
+            content,
             close="close" in options,
             keep_alive="keep-alive" in options,
-            upgrade=", ".join(value for name, value in self._fields if name == "upgrade"),
-            expects_continue="100-continue" in self._list("expect"),
+            upgrade=upgrade,
+            expects_continue="100-continue" in expects,
             problems=tuple(self._problems),
+            simple=not (transfer or content or "close" in options or upgrade or expects or self._problems),
         )
 
     def _list(self, wanted: str) -> list[str]:

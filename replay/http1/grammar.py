@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from replay.exchange import Headers
-from replay.http1.framing import Declared, declare, declare_request, declare_response
+from replay.http1.framing import Declared, declare_request, declare_response
 from replay.http1.heads import (
     METHODS,
     RequestHead,
     ResponseHead,
-    parse_request_head,
-    parse_response_head,
+    loose_request,
+    loose_response,
     parse_trailers,
     read_status_line,
-    request_head,
-    strict_fields,
-    strict_request_line,
-    strict_response_head,
 )
-from replay.http1.limits import HEADS_REMEMBERED, MAX_REMEMBERED_HEAD_BYTES
+from replay.http1.remembered import strict_request, strict_response
 from replay.http1.resync import REQUEST_LINE, STATUS_LINE, StartLine
 from replay.stream import Flow
 
@@ -86,50 +80,33 @@ def _declare(head: Head) -> Declared:
     return declare_request(head) if isinstance(head, RequestHead) else declare_response(head)
 
 
-def _strict_request(raw: bytes) -> Strict | None:
-    """Targets differ, and the fields below them repeat: those are remembered."""
-    line, _, lines = raw.partition(b"\r\n")
-    start = strict_request_line(line)
-    if start is None:
-        return None
-    read = _request_fields if len(lines) <= MAX_REMEMBERED_HEAD_BYTES else _request_fields.__wrapped__
-    fields = read(lines, start[2])
-    return fields and (request_head(*start, fields[0]), fields[1])
+def _parse_request(raw: bytes) -> Head | None:
+    strict = strict_request(raw)
+    return strict[0] if strict else loose_request(raw)
 
 
-@lru_cache(HEADS_REMEMBERED)
-def _request_fields(lines: bytes, version: str) -> tuple[Headers, Declared] | None:
-    headers = strict_fields(lines)
-    return None if headers is None else (headers, declare(headers, version, "request"))
-
-
-def _strict_response(raw: bytes) -> Strict | None:
-    return _response(raw) if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else _response.__wrapped__(raw)
-
-
-@lru_cache(HEADS_REMEMBERED)
-def _response(raw: bytes) -> Strict | None:
-    head = strict_response_head(raw)
-    return (head, declare_response(head)) if head else None
+def _parse_response(raw: bytes) -> Head | None:
+    strict = strict_response(raw)
+    return strict[0] if strict else loose_response(raw)
 
 
 GRAMMARS: Final[dict[Flow, Grammar]] = {
     "request": Grammar(
-        parse_request_head,
+        _parse_request,
         _cut_request,
         _with_fields,
         _may_be_request,
         _declare,
-        _strict_request,
+        strict_request,
         REQUEST_LINE,
     ),
     "response": Grammar(
-        parse_response_head,
+        _parse_response,
         _cut_response,
         _with_fields,
         _may_be_response,
         _declare,
-        _strict_response,
+        strict_response,
         STATUS_LINE,
     ),
 }

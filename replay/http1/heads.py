@@ -1,8 +1,8 @@
 """Bytes of one head in, start line and header fields out (RFC 9112 §2.2, §3, §4, §5). Pure functions.
 
 Knows nothing of streams, bodies or pairing. What the grammar forbids and practice tolerates becomes a named problem;
-what cannot be a start line is None. The strict grammar is one regular expression; only heads that do not match it are
-looked at line by line.
+what cannot be a start line is None. The strict grammar is a regular expression per line; only heads with a line that
+does not match its own are read by the loose one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ METHODS: Final = frozenset(_METHOD_REGISTRY.split())
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _STRICT_REQUEST: Final = re.compile(rf"({_TOKEN}) ([!-~]+) (HTTP/1\.[01])")
 _STRICT_RESPONSE: Final = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\0-\x08\x0a-\x1f\x7f]*)")
-_STRICT_FIELDS: Final = re.compile(rf"(?:{_TOKEN}:[^\0-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
-_FIELD: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r\n")
+_STRICT_FIELD: Final = re.compile(rf"({_TOKEN}):([^\0-\x08\x0a-\x1f\x7f]*)")
 
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _IS_TOKEN: Final = re.compile(_TOKEN)
@@ -62,16 +61,6 @@ class ResponseHead(Struct, frozen=True, gc=False):
     problems: tuple[Problem, ...] = ()
 
 
-def parse_request_head(raw: bytes) -> RequestHead | None:
-    """Read a head from its first byte to the empty line that ends it; None if its first line is no request line."""
-    return strict_request_head(raw) or _loose_request(raw.decode("latin-1"))
-
-
-def parse_response_head(raw: bytes) -> ResponseHead | None:
-    """Read a head from its first byte to the empty line that ends it; None if its first line is no status line."""
-    return strict_response_head(raw) or _loose_response(raw.decode("latin-1"))
-
-
 def parse_trailers(raw: bytes, side: Flow, offset: int) -> tuple[Headers, tuple[Problem, ...]]:
     """Read a trailer section (§7.1.2) that stands at `offset` in its message."""
     problems: list[Problem] = []
@@ -80,36 +69,22 @@ def parse_trailers(raw: bytes, side: Flow, offset: int) -> tuple[Headers, tuple[
     return _loose_fields(text, side, offset, problems, first=False), tuple(problems)
 
 
-def strict_request_head(raw: bytes) -> RequestHead | None:
-    """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
-    line, _, lines = raw.partition(b"\r\n")
-    start = strict_request_line(line)
-    fields = strict_fields(lines)
-    return None if start is None or fields is None else request_head(*start, fields)
-
-
-def strict_response_head(raw: bytes) -> ResponseHead | None:
-    """The head if it keeps to the grammar in every byte; then no empty line is in it but its last."""
-    line, _, lines = raw.partition(b"\r\n")
-    match = _STRICT_RESPONSE.fullmatch(line.decode("latin-1"))
-    fields = strict_fields(lines)
-    if match is None or fields is None:
-        return None
-    return ResponseHead(int(match[2]), match[3], match[1], fields)
-
-
 def strict_request_line(line: bytes) -> tuple[str, str, str] | None:
     """Method, target and version of a request line without its line end, if it keeps to the grammar in every byte."""
     match = _STRICT_REQUEST.fullmatch(line.decode("latin-1"))
     return match and match.groups()  # type: ignore[return-value]  # it has three
 
 
-def strict_fields(lines: bytes) -> Headers | None:
-    """The field lines behind a start line, with the empty line, if they keep to the grammar in every byte."""
-    text = lines.decode("latin-1")
-    if _STRICT_FIELDS.fullmatch(text) is None:
-        return None
-    return tuple([(name, value.strip(_OWS)) for name, value in _FIELD.findall(text)])
+def strict_status_line(line: bytes) -> tuple[str, int, str] | None:
+    """Version, status and reason of a status line without its line end, if it keeps to the grammar in every byte."""
+    match = _STRICT_RESPONSE.fullmatch(line.decode("latin-1"))
+    return match and (match[1], int(match[2]), match[3])
+
+
+def strict_field(line: bytes) -> tuple[str, str] | None:
+    """Name and value of a field line without its line end, if it keeps to the grammar in every byte."""
+    match = _STRICT_FIELD.fullmatch(line.decode("latin-1"))
+    return match and (match[1], match[2].strip(_OWS))
 
 
 def request_head(method: str, target: str, version: str, headers: Headers) -> RequestHead:
@@ -117,7 +92,9 @@ def request_head(method: str, target: str, version: str, headers: Headers) -> Re
     return RequestHead(method, target, version, headers, _method_problems(method))
 
 
-def _loose_request(text: str) -> RequestHead | None:
+def loose_request(raw: bytes) -> RequestHead | None:
+    """Read a head from its first byte to the empty line that ends it; None if its first line is no request line."""
+    text = raw.decode("latin-1")
     line, _, rest = text.partition("\n")
     problems: list[Problem] = []
     start = read_request_line(line.removesuffix("\r"), problems)
@@ -129,7 +106,9 @@ def _loose_request(text: str) -> RequestHead | None:
     return RequestHead(method, target, version, headers, (*_method_problems(method), *problems))
 
 
-def _loose_response(text: str) -> ResponseHead | None:
+def loose_response(raw: bytes) -> ResponseHead | None:
+    """Read a head from its first byte to the empty line that ends it; None if its first line is no status line."""
+    text = raw.decode("latin-1")
     line, _, rest = text.partition("\n")
     problems: list[Problem] = []
     start = read_status_line(line.removesuffix("\r"), problems)

@@ -84,6 +84,12 @@ class Pairing:
         self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
         self._weight = 0
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits or is in doubt: a further request and the response after it are a certain pair."""
+        unsettled = self.orphans or self.inferred or self._held or self._released or self._least
+        return self._synced and not (self.order or self.waiting or self._unsure or self._closed or unsettled)
+
     # requests
 
     def request_began(self, message: Message, *, doubt: bool = False) -> Slot:

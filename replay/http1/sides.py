@@ -42,6 +42,11 @@ class RequestSide:
         self._slot: Slot | None = None  # of the latest request
         self._closing = False
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no request said that it is the last."""
+        return not self._closing
+
     def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
         """A request waits from its first byte on: its response may come before its end."""
         self._slot = self._owner.pairing.request_began(message, doubt=doubt and self._owner.request_framer.late)
@@ -105,6 +110,11 @@ class ResponseSide:
         self._owner = owner
         self._slot: Slot | None = None  # whose response is being read, interim ones included
         self._closing = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no response is being read, and none said that it is the last."""
+        return self._slot is None and not self._closing
 
     def _current(self) -> Slot | None:
         """The slot, or the one that it became when a doubt was settled."""

@@ -9,6 +9,7 @@ import msgspec
 
 from replay.document import to_document
 from replay.exchange import Exchange, OpaqueConnection
+from replay.output.usual_line import UsualLines
 
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
@@ -20,5 +21,10 @@ def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
 
 def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
     """What makes the line of one item."""
-    encode = msgspec.json.Encoder().encode
-    return lambda item: encode(to_document(item)) + b"\n"
+    encode, usual = msgspec.json.Encoder().encode, UsualLines().line
+
+    def line(item: Exchange | OpaqueConnection) -> bytes:
+        quickly = usual(item) if type(item) is Exchange else None
+        return encode(to_document(item)) + b"\n" if quickly is None else quickly
+
+    return line

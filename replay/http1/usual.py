@@ -1,0 +1,97 @@
+"""The usual exchange, read in one step: a request that one call carried whole, answered by a response that one call
+carried whole, and nothing about either that concerns what comes after them.
+
+Most of what servers do looks like this, so it is worth a way of its own past the framers and the pairing. It decides
+nothing that they would decide otherwise; None is the answer to anything else, which is then theirs.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from replay.exchange import Body, Connection, Exchange, ProcessFacts, Request, Response
+from replay.http1.bodies import EMPTY_BODY
+from replay.http1.limits import MAX_HEAD_BYTES
+from replay.http1.remembered import strict_request, strict_response
+from replay.stream import Bytes
+
+_END: Final = b"\r\n\r\n"
+
+
+def whole_request(event: Bytes, keep: int) -> Request | None:
+    """The request that is exactly this event, if the connection goes on after it and nothing of it is a problem.
+    Bodies of more than `keep` bytes are not kept whole, which is unusual."""
+    data = event.data
+    stop = data.find(_END, 0, MAX_HEAD_BYTES) + 4
+    raw = data[:stop]
+    strict = strict_request(raw)
+    if strict is None:
+        return None
+    head, declared = strict
+    if not declared.simple or head.problems or head.version != "HTTP/1.1" or head.method == "CONNECT":
+        return None
+    framing = declared.framing
+    body = _body(data, stop, 0 if framing is None else framing.length, keep)
+    if body is None:
+        return None
+    position, time = event.position, event.time
+    return Request(
+        head.method, head.target, head.version, head.headers, body, (), raw, position, position + len(data),
+        time, time,
+    )  # fmt: skip
+
+
+def whole_response(event: Bytes, method: str, keep: int) -> Response | None:
+    """The final response to a request of this method that is exactly this event, likewise."""
+    data = event.data
+    stop = data.find(_END, 0, MAX_HEAD_BYTES) + 4
+    raw = data[:stop]
+    strict = strict_response(raw)
+    if strict is None:
+        return None
+    head, declared = strict
+    status = head.status
+    if not declared.simple or status < 200:
+        return None
+    framing = declared.framing
+    if method == "HEAD" or status == 204 or status == 304:
+        body = _body(data, stop, 0, keep)
+    elif framing is None:
+        return None
+    else:
+        body = _body(data, stop, framing.length, keep)
+    if body is None:
+        return None
+    position, time = event.position, event.time
+    return Response(
+        status, head.reason, head.version, head.headers, body, (), (), raw, position, position + len(data),
+        time, time,
+    )  # fmt: skip
+
+
+def _body(data: bytes, start: int, length: int, keep: int) -> Body | None:
+    """The body of `length` bytes if it is all that follows `start`."""
+    if start + length != len(data) or length > keep:
+        return None
+    if not length:
+        return EMPTY_BODY
+    content = data[start:]
+    return Body(length, length, content, sha256(content).hexdigest())
+
+
+def usual_exchange(
+    request: Request,
+    response: Response,
+    connection: Connection,
+    process: ProcessFacts | None,
+    clock_offset_ns: int,
+    ordinal: int,
+) -> Exchange:
+    """The two as one exchange, complete and without a problem."""
+    asked, answered = request.first_byte_time, response.first_byte_time
+    wait = max(answered - asked, 0)
+    return Exchange(
+        f"{connection.id}-{ordinal}", "http/1.1", connection, process, clock_offset_ns + asked, wait, 0, wait, 0,
+        request, response, "complete",
+    )  # fmt: skip
