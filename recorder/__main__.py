@@ -1,8 +1,13 @@
-"""`python -m recorder`: the same as `ebpf-rec`."""
+"""`python -I -m recorder`, which `ebpf-rec` starts: the environment is left behind before anything is imported."""
 
+import os
 import sys
 
-from recorder.cli import main
+from recorder import isolation
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    caller = isolation.enter(os.environ)
+
+    from recorder.cli import main  # not before: what it imports must not see the caller's environment
+
+    sys.exit(main(sys.argv[1:], caller))

@@ -10,10 +10,9 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from recorder import isolation
 from recorder.errors import RecorderError, UsageError
 
 # name -> (module, one line of help)
@@ -26,15 +25,15 @@ USAGE: Final = 2
 CANNOT_CAPTURE: Final = 4
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; every expected error becomes one line on standard error and its exit status."""
-    if words is None:
-        isolation.restart(sys.argv[1:])
-        words = sys.argv[1:]
+def main(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one command; every expected error becomes one line on standard error and its exit status.
+
+    `environment` is the caller's: it tells who called, and belongs to the command that is recorded.
+    """
     ours, program = split_command(words)
     try:
         arguments = _parser(ours[0] if ours else "").parse_args(ours)
-        arguments.program, arguments.words = program, list(words)
+        arguments.program, arguments.words, arguments.environment = program, list(words), dict(environment)
         status: int = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
         sys.stdout.flush()
         return status

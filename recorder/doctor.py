@@ -10,18 +10,20 @@ import os
 import platform
 import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from recorder import host, privileges, program, rings
+from recorder import headers, host, ownership, privileges, program, rings
 from recorder.errors import RecorderError
 
 OLDEST_KERNEL: Final = (5, 10)
 MEMLOCK_UNTIL: Final = (5, 11)  # later kernels charge BPF memory to the cgroup
 LOOKUP_SINCE: Final = (5, 19)  # from here on a map that is held open can be read without CAP_BPF
 BTF: Final = Path("/sys/kernel/btf/vmlinux")
+HEADERS_MEND: Final = {"debian": headers.DEBIAN, "fedora": headers.FEDORA}
+SECURITYFS_HINT: Final = "mount -t securityfs securityfs /sys/kernel/security"
 TRACEFS_HINT: Final = "mount -t tracefs tracefs /sys/kernel/tracing"
 
 
@@ -84,9 +86,9 @@ def lockdown(path: Path = host.LOCKDOWN) -> Check:
         host.check_lockdown(path)
     except RecorderError as error:
         return Check("lockdown", "fails", error.message, everywhere(error.mend))
-    return Check(
-        "lockdown", "ok", mode[1] if mode else "unknown: /sys/kernel/security is not mounted or has no such file"
-    )
+    if mode is None:
+        return Check("lockdown", "note", f"unknown: there is no {path}", everywhere(SECURITYFS_HINT))
+    return Check("lockdown", "ok", mode[1])
 
 
 def memlock() -> Check:
@@ -99,14 +101,24 @@ def memlock() -> Check:
     return Check("memlock", "ok" if enough else "note", amount, {} if enough else everywhere("ulimit -l unlimited"))
 
 
-def capabilities() -> Check:
-    """What this process may do."""
+def capabilities(environment: Mapping[str, str]) -> Check:
+    """What this process may do, and who the recordings of this caller would belong to."""
     status = Path("/proc/self/status").read_text()
     lacking = privileges.missing(privileges.effective_capabilities(status), changes_user=False)
     if lacking:
         return Check("capabilities", "fails", f"missing {', '.join(lacking)}", everywhere("sudo ebpf-rec doctor"))
-    identity = privileges.invoking_identity(os.environ)
+    identity = privileges.invoking_identity(environment)
     return Check("capabilities", "ok", f"enough; recordings will belong to {identity.name} ({identity.why})")
+
+
+def program_files() -> Check:
+    """Whether root runs files that others may change."""
+    remark = ownership.remark()
+    if not remark:
+        return Check("program files", "ok", "only root may change them")
+    return Check(
+        "program files", "note", f"{remark}: no matter where they may do all as root", everywhere(ownership.MEND)
+    )
 
 
 def bcc() -> Check:
@@ -127,18 +139,19 @@ def bcc() -> Check:
     return Check("bcc", "ok", f"{version} at {found[0].parent}")
 
 
-def headers() -> Check:
+def compiler_headers() -> Check:
     """Where the compiler finds kernel headers, and whether they are this kernel's."""
     release = os.uname().release
-    build = Path("/lib/modules") / release / "build"
     try:
-        host.check_headers()
+        headers.check()
     except RecorderError as error:
-        mend = packages("linux-headers-amd64 && make setup", f"kernel-devel-{release}")
-        return Check("headers", "fails", error.message, mend)
-    if not build.is_dir():
-        return Check("headers", "ok", "from /sys/kernel/kheaders.tar.xz")
-    target = build.resolve()
+        other = {"debian, if that is not to be had": headers.DEBIAN_OTHER}
+        return Check("headers", "fails", error.message, {**HEADERS_MEND, **other})
+    folder = headers.installed()
+    if folder is None:
+        detail = f"{headers.ARCHIVE}, unpacked for each recording: the headers package saves that time"
+        return Check("headers", "note", detail, HEADERS_MEND)
+    target = folder.resolve()
     if release in str(target):
         return Check("headers", "ok", f"{target}, this kernel's own")
     return Check("headers", "ok", f"{target}, another kernel's: no matter, offsets come from BTF")
@@ -176,14 +189,14 @@ CHECKS: Final[tuple[Callable[[], Check], ...]] = (
     tracefs,
     lockdown,
     memlock,
-    capabilities,
     bcc,
-    headers,
+    compiler_headers,
     hooks,
     memory,
+    program_files,
 )
 
 
-def examine() -> list[Check]:
-    """Every check, in order."""
-    return [check() for check in CHECKS]
+def examine(environment: Mapping[str, str]) -> list[Check]:
+    """Every check, in order; `environment` is the caller's and says who that is."""
+    return [*(check() for check in CHECKS), capabilities(environment)]

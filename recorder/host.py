@@ -6,13 +6,12 @@ Knows files under /proc and /sys and what compilers and verifiers print. Never l
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from recorder.errors import Lockdown, NoHeaders, NoTracefs, NotRoot
+from recorder.errors import Lockdown, NoTracefs, NotRoot
 
 EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
@@ -78,17 +77,6 @@ def check_lockdown(path: Path = LOCKDOWN) -> None:
             "the kernel is locked down (confidentiality): BPF may not read kernel memory",
             "boot with lockdown=integrity",
         )
-
-
-def check_headers() -> None:
-    """`NoHeaders` when bcc would find no kernel headers; their version does not matter (offsets come from BTF)."""
-    build = Path("/lib/modules") / os.uname().release / "build"
-    if "BCC_KERNEL_SOURCE" in os.environ or build.is_dir() or Path("/sys/kernel/kheaders.tar.xz").is_file():
-        return
-    raise NoHeaders(
-        f"no kernel headers at {build}",
-        "apt-get install linux-headers-amd64 and link its folders there as build and source (make setup does it)",
-    )
 
 
 def compile_error(lines: Sequence[str]) -> str:

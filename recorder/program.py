@@ -20,14 +20,13 @@ from typing import Any, Final
 
 from capfile.event import SOCKET_FACTS
 from capfile.frames import Socket
-from recorder import bpf_call
+from recorder import bpf_call, headers
 from recorder.btf import Btf
 from recorder.constants import Filters, Limits, compiler_flags
 from recorder.errors import CompileFailed, LoadRefused, Memlock, NoBcc, NotRoot, RecorderError
 from recorder.host import (
     Hook,
     available_hooks,
-    check_headers,
     check_lockdown,
     check_privileges,
     compile_error,
@@ -126,7 +125,7 @@ class Program:
         lengths = lengths and {hook.function for hook in hooks} >= LENGTH_FUNCTIONS
         hooks = [hook for hook in hooks if lengths or hook.function not in LENGTH_FUNCTIONS]
         bcc = load_bcc()
-        check_headers()
+        headers.check()
         flags = [
             *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths),
             f"-DDEBUG={int(debug)}",
@@ -285,13 +284,11 @@ class Program:
 
 
 def _compile(bcc: Any, flags: Sequence[str], debug: bool) -> Any:
-    with _stderr_captured() as lines:
+    with headers.provided(), _stderr_captured() as lines:
         try:
             return bcc.BPF(text=program_text().encode(), cflags=list(flags))
         except Exception as error:  # bcc raises bare Exception
             failure = error
-        finally:
-            pass
     if debug:
         print("\n".join(lines), file=sys.stderr)
     if isinstance(failure, RecorderError):

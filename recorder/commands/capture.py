@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from capfile.redaction import NAMES, is_field_name
-from recorder import isolation, rings, summary
+from recorder import ownership, rings, summary
 from recorder.constants import Cgroup, Filters, Limits
 from recorder.errors import UsageError
 from recorder.limits import RecordingLimits, parse_duration, parse_size
@@ -72,11 +72,11 @@ def _limits(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Record; the exit status."""
     options = read_options(arguments)
-    if not (options.command or options.pids or options.filters) and not arguments.quiet:
-        warn("no filter: recording every process of this machine but this one")
+    if not arguments.quiet:
+        for remark in remarks(options):
+            warn(remark)
     if arguments.output == STANDARD_OUTPUT and sys.stdout.isatty():
         raise UsageError("a capture is not for the terminal", "pipe it, or name a file with -o")
-    isolation.clean(os.environ)
     status = StatusLine() if sys.stderr.isatty() and not arguments.quiet else None
     session = Session(options, lambda pids: load(arguments, pids), status)
     try:
@@ -87,6 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         summary.show(outcome, options.output, sys.stderr)
     return outcome.status
+
+
+def remarks(options: Options) -> Iterator[str]:
+    """What should be known before it begins."""
+    if not (options.command or options.pids or options.filters):
+        yield "no filter: recording every process of this machine but this one"
+    if os.geteuid() == 0 and (remark := ownership.remark()):
+        yield f"{remark}: install it for root where that matters"
 
 
 def load(arguments: argparse.Namespace, pids: frozenset[int]) -> Program:
@@ -138,7 +146,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
         debug=arguments.debug_bpf,
         user=arguments.user,
         redact=redacted_headers(arguments.redact, arguments.redact_header),
-        environment=dict(os.environ),
+        environment=arguments.environment,
         words=["ebpf-rec", *arguments.words],
     )
 

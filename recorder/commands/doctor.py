@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, prove, report; 0 if this host can record, else 4."""
-    checks = doctor.examine()
+    checks = doctor.examine(arguments.environment)
     if not any(check.state == "fails" for check in checks):
         checks += proof.prove()
     capable = not any(check.state == "fails" for check in checks)

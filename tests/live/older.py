@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
-from recorder import program
+from recorder import isolation, program
 from recorder.cli import main
 
 load = program.Program.load
@@ -17,4 +18,4 @@ def load_without_lengths(*arguments: Any, **options: Any) -> program.Program:
 
 if __name__ == "__main__":
     program.Program.load = load_without_lengths  # type: ignore[method-assign]
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], isolation.enter(os.environ)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -34,4 +35,4 @@ if __name__ == "__main__":
     function = FUNCTION % STATEMENTS[sys.argv[1]]
     host.HOOKS = (*host.HOOKS, HOOK)  # type: ignore[misc]
     program.program_text = lambda: program_text() + function  # type: ignore[assignment]
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:], os.environ))

@@ -71,7 +71,7 @@ def test_the_space_that_stays_free_is_bounded_on_big_and_small_disks() -> None:
 
 
 def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    status = cli.main(words)
+    status = cli.main(words, {})
     return status, capsys.readouterr().err
 
 
@@ -95,21 +95,21 @@ def test_a_mistake_is_one_line_and_status_2(words: list[str], said: str, capsys:
 def test_an_unknown_option_and_a_missing_command_are_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["capture", "--no-such-option"], ["no-such-command"], []):
         with pytest.raises(SystemExit) as exit_:
-            cli.main(words)
+            cli.main(words, {})
         assert exit_.value.code == 2
     assert "no-such-option" in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        cli.main(["--version"])
+        cli.main(["--version"], {})
     assert exit_.value.code == 0
     assert capsys.readouterr().out.startswith("ebpf-rec ")
 
 
 def test_filters_that_are_given_are_in_the_header_and_others_are_not() -> None:
     arguments = cli._parser("capture").parse_args(["capture", "--pid", "7", "--port", "80", "--snaplen", "1K"])
-    arguments.program, arguments.words = ["sleep", "1"], ["capture"]
+    arguments.program, arguments.words, arguments.environment = ["sleep", "1"], ["capture"], {}
     options = capture.read_options(arguments)
     assert options.filters == {"pid": [7], "port": [80]}
     assert options.kernel_limits == {"snaplen": 1024}

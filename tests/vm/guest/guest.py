@@ -16,7 +16,7 @@ from typing import Any
 import verdict
 
 HERE = Path(__file__).parent
-REC = [sys.executable, "-c", "import sys; from recorder.cli import main; sys.exit(main())"]
+REC = [sys.executable, "-I", "-m", "recorder"]
 REPLAY = [sys.executable, "-c", "import sys; from replay.cli import main; sys.exit(main())"]
 EXERCISER = "tests/live/test_exerciser.py"
 IDENTITY = "generation|both_ends|unix_connection|socket_says"  # words in the names of its tests
