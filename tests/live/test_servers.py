@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from fixtures import record, running
 from fixtures.asking import Client, differences, exchanges, verify
 from fixtures.servers.routes import content
+from tests.live.servers import SERVERS, V4, V6
 
 # bytes: nothing, one, around a page and a read buffer, over one event, over any socket buffer
 SIZES = (0, 1, 4_095, 4_097, 65_537, 1_048_583, 5 * 1024 * 1024)
@@ -34,30 +34,6 @@ def ask_every_size(server: running.Server) -> Client:
     client.ask("GET", "/lost", keep=False)
     assert len(client.asked) == 19
     return client
-
-
-def gunicorn_on_a_unix_socket(folder: Path) -> running.Running:
-    return running.gunicorn(folder, str(folder / "gunicorn.socket"))
-
-
-def at(start: Callable[[Path, str], running.Running], address: str) -> Callable[[Path], running.Running]:
-    return lambda folder: start(folder, address.format(folder=folder))
-
-
-V4, V6, UNIX = "127.0.0.1:0", "[::1]:0", "{folder}/socket"
-SERVERS: dict[str, Callable[[Path], running.Running]] = {
-    "gin on IPv4": at(running.gin, V4),
-    "gin on IPv6": at(running.gin, V6),
-    "gin on a Unix socket": at(running.gin, UNIX),
-    "python on IPv4": at(running.python, V4),
-    "python on IPv6": at(running.python, V6),
-    "python on a Unix socket": at(running.python, UNIX),
-    "node on IPv4": at(running.node, V4),
-    "node on IPv6": at(running.node, V6),
-    "node on a Unix socket": at(running.node, UNIX),
-    "uvicorn": running.uvicorn,
-    "gunicorn's forked workers on a Unix socket": gunicorn_on_a_unix_socket,
-}
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -182,7 +158,7 @@ def test_nginx_that_uses_sendfile_leaves_a_gap_of_each_bodys_exact_size(tmp_path
 def test_a_proxy_and_its_upstream_on_a_unix_socket_are_both_recorded(tmp_path: Path) -> None:
     capture = tmp_path / "both.cap"
     with (
-        gunicorn_on_a_unix_socket(tmp_path) as upstream,
+        record.unix_gunicorn(tmp_path) as upstream,
         running.nginx(tmp_path, sendfile=False, upstream=upstream.address) as server,
         running.recording(capture, "--pid", str(server.pid), "--pid", str(upstream.pid)),
     ):
