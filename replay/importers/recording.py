@@ -1,22 +1,19 @@
 """What an importer saw, written as the live recorder would have written it: sockets, bytes, gaps, ends.
 
-Knows the capture file and nothing of the source. Importers report in their own order, each observation with its time;
-within `HOLD_NS` the observations are put into the order of their times, because a packet that was held back to see
-whether a missing one still comes must not stand after what happened meanwhile. Every event gets a time of its own (1 ns
-apart where the source has them equal), so that any later sort by time is the order of the file.
+Knows what a capture file says and nothing of the source. Importers report in their own order, each observation with its
+time; `event_file` puts them into the order of their times.
 """
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from typing import Final
 
 from capfile import event
-from capfile.codec import compressed
-from capfile.event import EVENT_ABI, EVENT_SIZE, Direction, Event, Flag, Kind, Reason, SocketFacts
-from capfile.frames import FORMAT_VERSION, Chunk, Counters, End, Header, Mark, Process, Ring
+from capfile.event import EVENT_ABI, Direction, Event, Flag, Kind, Reason, SocketFacts
+from capfile.frames import Mark, Process
 from capfile.writer import Writer
+from replay.importers.event_file import EventFile, clamped
 
 AF_UNIX: Final = 1
 AF_INET: Final = 2
@@ -25,15 +22,8 @@ SOCK_STREAM: Final = 1
 IPPROTO_TCP: Final = 6
 TCP_ESTABLISHED: Final = 1
 
-HOLD_NS: Final = 1_000_000_000  # longer than any importer holds an observation back (tcp.REORDER_NS)
-HOLD_BYTES: Final = 64 << 20  # and never more than this, whatever the clock of the source does
-CHUNK_BYTES: Final = 1 << 20  # a chunk is written when its ring holds this much: what a drain takes in practice
 PART_BYTES: Final = 32 << 10  # the kernel program's parts are no larger, and a perf record ends at 64 KiB
-LAST_TIME: Final = (1 << 63) - 1  # ns: the year 2262; a later time is a damaged one
 NO_SYSCALL: Final = 0xFFFF_FFFF  # the source is not a log of system calls
-EVENT_COST: Final = 512  # bytes of memory that one held event takes beside its payload, roughly
-
-_RING: Final = {Kind.DATA: Ring.DATA}  # all other kinds: Ring.CONTROL
 
 
 @dataclass(slots=True)
@@ -77,33 +67,22 @@ _BLANK: Final = Event._make((EVENT_ABI, *([0] * (len(event.FIELDS) - 1)), b""))
 class Recording:
     """A capture file in the making. `finish` must be called for the file to be whole."""
 
-    def __init__(self, writer: Writer, source: str, command_line: list[str] | None = None) -> None:
+    def __init__(self, writer: Writer, source: str) -> None:
         """`source` names the kind of recording ("pcap", "strace", "streams"): the Header says so."""
-        self._writer = writer
-        self._source = source
-        self._command_line = command_line or []
-        self._held: list[tuple[int, int, Event]] = []
-        self._held_bytes = 0
-        self._order = 0
-        self._newest = 0
-        self._written = -1
-        self._sequence = {Ring.DATA: 0, Ring.CONTROL: 0}
-        self._rings: dict[Ring, bytearray] = {Ring.DATA: bytearray(), Ring.CONTROL: bytearray()}
-        self._first: dict[Ring, int] = {}
-        self._started = False
+        self._file = EventFile(writer, source)
         self.sockets = 0
 
     def socket(self, time: int, facts: SocketFacts, flags: Flag, caller: Caller = NOBODY) -> ImportedSocket:
         """Introduce a socket; its positions count from 0 in both directions."""
         self.sockets += 1
         socket = ImportedSocket(self.sockets, flags, caller.tgid, time, received_time=time, sent_time=time)
-        self._add(time, _of(socket, caller)._replace(kind=Kind.SOCKET, payload=facts.pack(), flags=flags))
+        self._file.add(time, _of(socket, caller)._replace(kind=Kind.SOCKET, payload=facts.pack(), flags=flags))
         return socket
 
     def know(self, socket: ImportedSocket, time: int, facts: SocketFacts, caller: Caller = NOBODY) -> None:
         """The addresses of a socket that was introduced before became known."""
         known = _of(socket, caller)._replace(kind=Kind.SOCKET, payload=facts.pack(), flags=socket.flags)
-        self._add(max(time, socket.opened), known)
+        self._file.add(max(time, socket.opened), known)
 
     def data(
         self,
@@ -130,46 +109,37 @@ class Recording:
     def eof(self, socket: ImportedSocket, time: int, caller: Caller = NOBODY) -> None:
         """The peer ended its direction: a receive returned 0."""
         ended = _of(socket, caller)._replace(kind=Kind.DATA, direction=Direction.RECEIVE, flags=Flag.EOF)
-        self._add(socket.not_before(Direction.RECEIVE, time), ended._replace(position=socket.received))
+        self._file.add(socket.not_before(Direction.RECEIVE, time), ended._replace(position=socket.received))
 
     def shutdown(self, socket: ImportedSocket, direction: Direction, time: int, caller: Caller = NOBODY) -> None:
         """The traced side ended one direction or both."""
         position = socket.received if direction == Direction.RECEIVE else socket.sent
         ended = _of(socket, caller)._replace(kind=Kind.SHUTDOWN, direction=direction)
-        self._add(socket.not_before(direction, time), ended._replace(position=position))
+        self._file.add(socket.not_before(direction, time), ended._replace(position=position))
 
     def close(self, socket: ImportedSocket, time: int, flags: Flag = NO_FLAGS, caller: Caller = NOBODY) -> None:
         """The socket is gone (`Flag.RESET`: by a reset). Said once, later calls are ignored."""
         if not socket.closed:
             socket.closed = True
             closed = _of(socket, caller)._replace(kind=Kind.CLOSE, flags=flags)
-            self._add(max(time, socket.received_time, socket.sent_time), closed)
+            self._file.add(max(time, socket.received_time, socket.sent_time), closed)
 
     def process_event(self, kind: Kind, time: int, caller: Caller, *, ret: int = 0, payload: bytes = b"") -> None:
         """FORK (`ret`: the child), EXEC (`payload`: its comm) or EXIT of a process."""
-        self._add(time, _of(None, caller)._replace(kind=kind, ret=ret, payload=payload))
+        self._file.add(time, _of(None, caller)._replace(kind=kind, ret=ret, payload=payload))
 
     def process(self, process: Process) -> None:
         """Describe a process; stands in the file before the events that follow."""
-        self._start(process.time)
-        self._writer.write(process)
+        self._file.write(process.time, process)
 
     def mark(self, code: str, time: int, detail: str, socket: ImportedSocket | None = None, pid: int = 0) -> None:
         """A remark on the source: what it could not say, or what was decided about it."""
-        self._start(time)
         number = socket.number if socket else 0
-        self._writer.write(Mark(code, _clamp(time), pid, number, number, detail))
+        self._file.write(time, Mark(code, clamped(time), pid, number, number, detail))
 
     def finish(self, reason: str) -> None:
-        """Write what is held, the ledger and the End frame."""
-        self._start(self._newest)
-        while self._held:
-            self._release()
-        self._flush()
-        end = max(self._written, 0)
-        rings = {"data": [[self._sequence[Ring.DATA], 0]], "control": [[self._sequence[Ring.CONTROL], 0]]}
-        self._writer.write(Counters(end, {}, rings))
-        self._writer.write(End(end, reason, self._writer.frames + 1))
+        """Write what is held and the end of the file."""
+        self._file.finish(reason)
 
     def _move(
         self,
@@ -190,61 +160,7 @@ class Recording:
             kind=Kind.DATA, direction=direction, position=position, size=size, ret=size
         )
         moved = moved._replace(payload=part, reason=reason, flags=flags)
-        self._add(socket.not_before(direction, time), moved)
-
-    def _start(self, time: int) -> None:
-        if not self._started:
-            self._started = True
-            self._writer.write(_header(self._source, self._command_line, _clamp(time)))
-
-    def _add(self, time: int, entry: Event) -> None:
-        time = _clamp(time)
-        self._start(time)
-        self._order += 1
-        self._newest = max(self._newest, time)
-        heapq.heappush(self._held, (time, self._order, entry._replace(captured=len(entry.payload))))
-        self._held_bytes += EVENT_COST + len(entry.payload)
-        while self._held[0][0] < self._newest - HOLD_NS or self._held_bytes > HOLD_BYTES:
-            self._release()
-
-    def _release(self) -> None:
-        time, _, entry = heapq.heappop(self._held)
-        self._held_bytes -= EVENT_COST + len(entry.payload)
-        self._written = max(time, self._written + 1)
-        ring = _RING.get(Kind(entry.kind), Ring.CONTROL)
-        self._first.setdefault(ring, self._written)
-        self._rings[ring] += event.encode(entry._replace(time=self._written, sequence=self._sequence[ring]))
-        self._sequence[ring] += 1
-        if len(self._rings[ring]) >= CHUNK_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Write both rings, the control ring first: it introduces the sockets of the other."""
-        for ring in (Ring.CONTROL, Ring.DATA):
-            data = bytes(self._rings[ring])
-            if data:
-                chunk = Chunk(0, ring, self._first[ring], self._written, len(data), data=data)
-                self._writer.write(compressed(chunk))
-        self._first.clear()
-        self._rings = {Ring.DATA: bytearray(), Ring.CONTROL: bytearray()}
-
-
-def _clamp(time: int) -> int:
-    return min(max(time, 0), LAST_TIME)
-
-
-def _header(source: str, command_line: list[str], time: int) -> Header:
-    """The events' clock is the source's own: wall and monotonic time are the same number."""
-    return Header(
-        version=FORMAT_VERSION,
-        layout=[list(row) for row in event.layout()],
-        event_size=EVENT_SIZE,
-        wall_time=time,
-        monotonic_time=time,
-        command_line=command_line,
-        filters={"imported": source},
-        recorder=f"ebpf-replay import {source}",
-    )
+        self._file.add(socket.not_before(direction, time), moved)
 
 
 def _of(socket: ImportedSocket | None, caller: Caller) -> Event:

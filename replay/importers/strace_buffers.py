@@ -54,3 +54,8 @@ def vector_of(vector: Value) -> tuple[list[tuple[Text, int]], int | None]:
         buffers.append((base if isinstance(base, Text) else Text(b"", True), size))
     cut = not isinstance(vector, Items) or vector.cut
     return buffers, None if cut else sum(size for _, size in buffers)
+
+
+def closes_on_exec(values: list[Value]) -> bool:
+    """Whether a flag of that name stands among these arguments (SOCK_CLOEXEC, O_CLOEXEC, EFD_CLOEXEC …)."""
+    return any(isinstance(each, Word) and "CLOEXEC" in each.text for each in values)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from capfile.event import Flag, Reason, SocketFacts
 from replay.importers.errors import InputError
-from replay.importers.strace import CALLS, read_strace
+from replay.importers.strace import read_strace
+from replay.importers.strace_calls import CALLS
 from replay.importers.strace_values import Items, Structure, Text, Word, arguments, unescape
 from tests.importers.reading import Capture, Seen, imported
 

@@ -1,0 +1,120 @@
+"""The calls of an strace log that move bytes: what they moved, through which socket, and what of it is not in the log.
+
+A call that failed moved nothing; a peek moves nothing. Strings that strace cut (-s) are gaps of exact size, for the
+reason "snaplen"; bytes that never were in user memory (sendfile, splice) are gaps of their own reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from capfile.event import Direction, Flag, Reason
+from replay.importers.recording import AF_UNIX, NO_FLAGS, Caller
+from replay.importers.strace_buffers import buffers_of, flags_of, message_buffers
+from replay.importers.strace_descriptors import OpenFile
+from replay.importers.strace_lines import Call, Result
+from replay.importers.strace_sockets import Sockets
+from replay.importers.strace_values import Items, Structure, Text, Value, Word
+
+NOTHING_MOVED: Final = frozenset(("MSG_PEEK", "MSG_OOB", "MSG_ERRQUEUE"))
+
+
+def receive(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
+    """read(2), recv(2) and their relatives."""
+    flags = flags_of(values, {"recvfrom": 3, "recv": 3, "recvmsg": 2}.get(call.name))
+    buffers, size = buffers_of(call.name, values)
+    _move(sockets, call, values[0], Direction.RECEIVE, buffers, size, flags, outcome)
+
+
+def send(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
+    """write(2), send(2) and their relatives."""
+    flags = flags_of(values, {"sendto": 3, "send": 3, "sendmsg": 2}.get(call.name))
+    buffers, size = buffers_of(call.name, values)
+    _move(sockets, call, values[0], Direction.SEND, buffers, size, flags, outcome)
+
+
+def messages(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
+    """recvmmsg(2), sendmmsg(2): `outcome` messages, each with its own length."""
+    direction = Direction.RECEIVE if call.name == "recvmmsg" else Direction.SEND
+    flags = flags_of(values, 3)
+    vector = values[1]
+    for message in vector.values[: outcome.value or 0] if isinstance(vector, Items) else ():
+        if isinstance(message, Structure):
+            header, length = message.fields.get("msg_hdr"), message.fields.get("msg_len")
+            buffers, size = message_buffers(header)
+            moved = Result(length.number if isinstance(length, Word) else 0, "", outcome.error)
+            _move(sockets, call, values[0], direction, buffers, size, flags, moved)
+
+
+def sendfile(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
+    """sendfile(2): bytes that never were in user memory."""
+    _unseen(sockets, call, values[0], Direction.SEND, outcome, Reason.SENDFILE)
+
+
+def splice(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
+    """splice(2): one end is a pipe, the other may be a socket."""
+    _unseen(sockets, call, values[0], Direction.RECEIVE, outcome, Reason.SPLICE)
+    _unseen(sockets, call, values[2], Direction.SEND, outcome, Reason.SPLICE)
+
+
+def _move(
+    sockets: Sockets,
+    call: Call,
+    descriptor: Value,
+    direction: Direction,
+    buffers: Sequence[tuple[Text, int]],
+    size: int | None,
+    flags: Sequence[str],
+    outcome: Result,
+) -> None:
+    """`outcome` bytes through `buffers` (each with its length), `size` asked for."""
+    moved = outcome.value
+    if moved is None or moved < 0 or outcome.error or not NOTHING_MOVED.isdisjoint(flags):
+        return
+    file = sockets.file(call, descriptor, network=call.name.startswith(("recv", "send")))
+    if file is None:
+        file = sockets.presume(call, descriptor, buffers)
+    if not file.stream:
+        return
+    socket = sockets.introduce(file, call)
+    caller = sockets.caller(call, descriptor)
+    if direction == Direction.RECEIVE and moved == 0:
+        if size != 0 and not socket.closed:
+            sockets.recording.eof(socket, call.time, caller)
+        return
+    if direction == Direction.RECEIVE and "MSG_TRUNC" in flags and file.family != AF_UNIX:
+        _data(sockets, file, call, direction, b"", moved, Reason.MSG_TRUNC, caller)  # tcp(7): the bytes are discarded
+        return
+    zero_copy = Flag.ZEROCOPY if "MSG_ZEROCOPY" in flags else NO_FLAGS
+    for text, length in buffers:
+        part = min(length, moved)
+        _data(sockets, file, call, direction, text.data[:part], part, Reason.SNAPLEN, caller, zero_copy)
+        moved -= part
+    _data(sockets, file, call, direction, b"", moved, Reason.SNAPLEN, caller)
+
+
+def _unseen(
+    sockets: Sockets, call: Call, descriptor: Value, direction: Direction, outcome: Result, reason: Reason
+) -> None:
+    file = sockets.file(call, descriptor) if outcome.value and outcome.value > 0 else None
+    if file is not None and file.stream:
+        sockets.introduce(file, call)
+        _data(sockets, file, call, direction, b"", outcome.value or 0, reason, sockets.caller(call, descriptor))
+
+
+def _data(
+    sockets: Sockets,
+    file: OpenFile,
+    call: Call,
+    direction: Direction,
+    data: bytes,
+    size: int,
+    reason: Reason,
+    caller: Caller,
+    flags: Flag = NO_FLAGS,
+) -> None:
+    if size and file.socket is not None and not file.socket.closed:
+        sockets.recording.data(
+            file.socket, direction, call.time, data, size=size, reason=reason, caller=caller, flags=flags
+        )
