@@ -56,11 +56,22 @@ def compressed(chunk: Chunk, level: int = DEFAULT_LEVEL) -> Chunk:
 
 def pack(regions: Sequence[bytes | memoryview], level: int = DEFAULT_LEVEL) -> bytes | None:
     """Regions of a ring as one zstd frame with its own checksum off (the frame has a CRC); None if not worth it."""
-    size = sum(len(region) for region in regions)
-    compressor = zstd.ZstdCompressor(level)
-    data = b"".join([*(compressor.compress(region) for region in regions), compressor.flush()])
-    worth = len(data) < size and (size <= RATIO_FREE or size <= MAX_RATIO * len(data))
-    return data if worth else None
+    return Packer(level).pack(regions)
+
+
+class Packer:
+    """`pack` for many chunks: the tables of zstd are made once."""
+
+    def __init__(self, level: int = DEFAULT_LEVEL) -> None:
+        self._zstd = zstd.ZstdCompressor(level)
+
+    def pack(self, regions: Sequence[bytes | memoryview]) -> bytes | None:
+        """As `pack` does. The last region closes the frame, so that a single one is compressed where it lies."""
+        parts = [self._zstd.compress(region) for region in regions[:-1]]
+        data = b"".join([*parts, self._zstd.compress(regions[-1], zstd.ZstdCompressor.FLUSH_FRAME)])
+        size = sum(len(region) for region in regions)
+        worth = len(data) < size and (size <= RATIO_FREE or size <= MAX_RATIO * len(data))
+        return data if worth else None
 
 
 def _exactly(size: int, parts: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:

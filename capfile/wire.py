@@ -1,11 +1,15 @@
-"""The 36 bytes before every payload, and the checksum over both (FORMAT.md §2). Knows no frame's content."""
+"""The 36 bytes before every payload, and the checksum over both (FORMAT.md §2). Knows no frame's content.
+
+zlib-ng and not the standard library's zlib: the same CRC-32 by carry-less multiplication, ten to twenty times as fast.
+"""
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
+
+from zlib_ng import zlib_ng
 
 from capfile.frames import SYNC_MARKER
 
@@ -40,7 +44,7 @@ class FrameHead(NamedTuple):
 
     def checksum(self, payload: Iterable[bytes | memoryview]) -> int:
         """CRC-32 (zlib's) of the head with a zero CRC, then of the payload."""
-        crc = zlib.crc32(self._replace(crc=0).pack())
+        crc = zlib_ng.crc32(self._replace(crc=0).pack())
         for part in payload:
-            crc = zlib.crc32(part, crc)
+            crc = zlib_ng.crc32(part, crc)
         return crc

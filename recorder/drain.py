@@ -3,7 +3,7 @@
 One thread runs it. A pass takes the heads of the data rings, then everything in the control rings, then the data up to
 those heads: so every data event in the file comes after the SOCKET event that introduces it. A tail moves only after
 the bytes are written. Only with a redactor is anything copied, and then what is written is the copy without secrets.
-Compression has a budget of processor time and is given up before the drain would wait for it.
+What is compressed, recorder/compression.py decides.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from backports import zstd
-
 from capfile.frames import Chunk, Counters, Frame
 from capfile.frames import Ring as RingKind
+from recorder.compression import Compressor
 from recorder.recording import Recording, Regions, first_event
 from recorder.redaction import Redactor, length_until
 from recorder.rings import Ring
@@ -28,37 +27,6 @@ FLUSH_SECONDS: Final = 0.2  # the flush interval: what SIGKILL may cost at most
 STREAM_FLUSH_SECONDS: Final = 0.05  # the same when somebody reads along
 LEDGER_SECONDS: Final = 1.0  # how often the counters are sampled into the file
 FOREVER: Final = (1 << 64) - 1  # ns: later than any event
-
-COMPRESSION_LEVEL: Final = 1
-COMPRESSION_SHARE: Final = 0.1  # of one CPU's time
-COMPRESSION_BURST: Final = 0.1  # s of CPU time that may be saved up
-COMPRESSION_FLOOR: Final = 512  # smaller chunks are not worth it
-RING_FILL_CEILING: Final = 8  # no compression for a ring that is filled to more than this part
-
-
-class Compressor:
-    """zstd while its budget lasts: a bucket of CPU seconds that fills by COMPRESSION_SHARE of the time that passes."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._filled = clock()
-        self._budget = COMPRESSION_BURST
-
-    def wants(self, size: int, ring_size: int) -> bool:
-        """Whether a region of `size` bytes should be compressed now."""
-        now = self._clock()
-        self._budget = min(COMPRESSION_BURST, self._budget + (now - self._filled) * COMPRESSION_SHARE)
-        self._filled = now
-        return self._budget > 0 and COMPRESSION_FLOOR <= size <= ring_size // RING_FILL_CEILING
-
-    def pack(self, regions: Regions) -> bytes:
-        """One zstd frame of all regions."""
-        start = self._clock()
-        compressor = zstd.ZstdCompressor(level=COMPRESSION_LEVEL)
-        parts = [compressor.compress(region) for region in regions]
-        parts.append(compressor.flush())
-        self._budget -= self._clock() - start
-        return b"".join(parts)
 
 
 class Drain:
@@ -187,11 +155,12 @@ class Drain:
         else:
             self.bytes += size
             self.high_water = max(self.high_water, size / ring.size)
-        codec, pack = "none", None
         compressor = self._compressor
-        if compressor is not None and compressor.wants(size, ring.size):
-            codec, pack = "zstd", lambda: compressor.pack(regions)
-        self._recording.chunk(Chunk(ring.cpu, ring.kind, first[1] if first else 0, now, size, codec), regions, pack)
+        pack = compressor.pack if compressor is not None and compressor.wants(size, ring.size) else None
+        begin = time.thread_time()
+        self._recording.chunk(Chunk(ring.cpu, ring.kind, first[1] if first else 0, now, size), regions, pack)
+        if compressor is not None:
+            compressor.wrote(size, time.thread_time() - begin, pack is not None)
         ring.release(head)
 
     def _write_frames(self) -> None:

@@ -13,6 +13,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from capfile.event import EVENT_SIZE, FIELDS, PERF_HEADER, PERF_RECORD_SAMPLE
@@ -33,6 +34,7 @@ _SEQUENCE: Final = struct.Struct("<Q")
 _SEQUENCE_OFFSET: Final = _RAW + next(offset for name, _, offset in FIELDS if name == "sequence")
 _TIME_OFFSET: Final = _RAW + next(offset for name, _, offset in FIELDS if name == "time")
 Regions = Sequence[memoryview]
+Pack = Callable[[Regions], bytes | None]  # a zstd frame; None where it would be no smaller
 
 
 def first_event(regions: Regions) -> tuple[int, int] | None:
@@ -112,8 +114,8 @@ class Recording:
         if not self.stopped:
             self._append(lambda: self._writer.write(frame))
 
-    def chunk(self, chunk: Chunk, regions: Regions, packed: Callable[[], bytes] | None = None) -> None:
-        """Append a Chunk of ring bytes: as `packed()` gives them (then `chunk.codec` says how), or as they stand.
+    def chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None = None) -> None:
+        """Append a Chunk of ring bytes: as the zstd frame that `pack` makes of them, or as they stand.
 
         Cuts it at a whole record where --max-size or --max-events ends the recording.
         """
@@ -127,7 +129,7 @@ class Recording:
             if size < chunk.size:
                 self._last(chunk, regions, size, "max-size" if most is None or events < most else "max-events")
                 return
-        self._append_chunk(chunk, regions, packed)
+        self._append_chunk(chunk, regions, pack)
 
     def _room(self) -> int:
         most = self._limits.max_size
@@ -146,11 +148,14 @@ class Recording:
         self._leave_out(chunk, outside)
         self._end(reason)
 
-    def _append_chunk(self, chunk: Chunk, regions: Regions, packed: Callable[[], bytes] | None) -> None:
+    def _append_chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None) -> None:
         first = first_event(regions)
         before = (self._writer.bytes, self._writer.frames, chunk.ring, chunk.cpu, first[0] if first else None)
-        parts: Sequence[bytes | memoryview] = regions if packed is None else [packed()]
-        self._append(lambda: self._writer.chunk(chunk, parts))
+        packed = None if pack is None else pack(regions)
+        if packed is None:
+            self._append(lambda: self._writer.chunk(chunk, regions))
+        else:
+            self._append(lambda: self._writer.chunk(replace(chunk, codec="zstd"), [packed]))
         if self.stopped:
             self._leave_out(chunk, regions)
         else:

@@ -25,8 +25,9 @@ from capfile.frames import Counters, Frame, Header, Mark
 from capfile.frames import Ring as RingKind
 from recorder import output, privileges, processes, rings
 from recorder.command import Command
+from recorder.compression import Compressor
 from recorder.control import Control
-from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Compressor, Drain
+from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Drain
 from recorder.errors import RecorderError, RingError, TargetError
 from recorder.flush import Flusher
 from recorder.header import header

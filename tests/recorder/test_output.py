@@ -12,7 +12,8 @@ from capfile.event import EVENT_SIZE, Kind, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, Header, Ring
 from capfile.reader import Reader, decompressed
 from recorder import output
-from recorder.drain import COMPRESSION_BURST, Compressor, Drain
+from recorder.compression import Compressor
+from recorder.drain import Drain
 from recorder.errors import OutputError
 from recorder.limits import RecordingLimits
 from recorder.recording import Recording
@@ -140,27 +141,6 @@ def test_compressed_and_plain_chunks_hold_the_same_bytes(tmp_path: Path) -> None
     one, other = plain.chunks()[0], packed.chunks()[0]
     assert (one.codec, other.codec) == ("none", "zstd")
     assert one.data == other.data
-
-
-def test_compression_stops_when_its_budget_is_spent_and_comes_back() -> None:
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += COMPRESSION_BURST  # each look at the clock takes the whole burst
-        return now[0]
-
-    compressor = Compressor(clock)
-    assert compressor.wants(4096, 1 << 20)
-    compressor.pack([memoryview(b"x" * 4096)])
-    compressor.pack([memoryview(b"x" * 4096)])
-    assert not compressor.wants(4096, 1 << 20)
-    now[0] += 100
-    assert compressor.wants(4096, 1 << 20)
-
-
-@pytest.mark.parametrize("size", [10, (1 << 20) // 8 + 1])
-def test_tiny_regions_and_full_rings_are_not_compressed(size: int) -> None:
-    assert not Compressor(lambda: 0.0).wants(size, 1 << 20)
 
 
 def test_the_high_water_mark_is_the_fullest_the_ring_has_been(tmp_path: Path) -> None:
