@@ -23,7 +23,7 @@ from typing import Final
 
 from capfile.frames import Counters, Frame, Header, Mark
 from capfile.frames import Ring as RingKind
-from recorder import output, privileges, processes, rings
+from recorder import output, priority, privileges, processes, rings
 from recorder.command import Command
 from recorder.compression import Compressor
 from recorder.control import Control
@@ -88,6 +88,7 @@ class Session:
             self.program.attach()
             self._meet(wanted)
             trace = TracePipe() if self.options.debug else None
+            priority.advance()
             privileges.drop(self.identity, self.kept)
             if trace is not None:
                 trace.start()
@@ -161,8 +162,9 @@ class Session:
             FLUSH_SECONDS if target.is_file else STREAM_FLUSH_SECONDS,
             self._redactor,
         )
-        flusher = Flusher(self.recording)
         self.drain.start()
+        priority.stand_back()
+        flusher = Flusher(self.recording)
         try:
             if self._command is not None and not self._reasons:
                 self._command.release()

@@ -83,10 +83,10 @@ def capture(*words: str, prefix: Sequence[str] = (), **options: object) -> subpr
     return subprocess.run([*prefix, *command(), *words], capture_output=True, text=True, timeout=TIMEOUT, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def recorder(path: Path, *words: str) -> subprocess.Popen[str]:
+def recorder(path: Path, *words: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
     """A recorder that runs: its output is there with a header."""
     process = subprocess.Popen(
-        [*command(), "-o", str(path), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*prefix, *command(), "-o", str(path), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for(path, process)
     return process
