@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 
 from capfile.event import Direction, Event, Kind
@@ -101,6 +103,17 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+def reading(fifo: Path, process: subprocess.Popen[str]) -> FileIO:
+    """The reading end of the FIFO that a recorder writes to, once it does."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    end = time.monotonic() + TIMEOUT
+    while not select.select([descriptor], [], [], 0.1)[0]:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+    os.set_blocking(descriptor, True)
+    return FileIO(descriptor)
+
+
 def finished(process: subprocess.Popen[str], number: int = signal.SIGINT) -> str:
     """Send a signal, wait for the end; what it said on standard error."""
     process.send_signal(number)
@@ -155,7 +168,7 @@ def exists(kind: str, number: int) -> bool:
     return bool(fd >= 0)
 
 
-def gone(held: set[tuple[str, int]], seconds: float = 10.0) -> bool:
+def gone(held: set[tuple[str, int]], seconds: float = 60.0) -> bool:
     """Whether all of them are freed within some time (the kernel frees after a grace period)."""
     end = time.monotonic() + seconds
     while any(exists(kind, number) for kind, number in held):

@@ -63,7 +63,7 @@ def test_a_second_interrupt_ends_at_once_and_the_file_opens(tmp_path: Path) -> N
         stderr=subprocess.PIPE,
         text=True,
     )
-    with open(fifo, "rb", buffering=0) as reader:
+    with bench.reading(fifo, process) as reader:
         head = reader.read(1 << 12)
         bench.say(talker, 31)
         time.sleep(1)  # the FIFO is full by now
