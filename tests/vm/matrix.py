@@ -36,6 +36,18 @@ QEMU = shlex.split(
 )
 
 REPLAY = (str(ROOT / ".venv/bin/ebpf-replay"), "show", "--format", "jsonl")
+INTRODUCTION = """# Kernels
+
+Written by `make matrix`; a row is of the kernel's latest run. Each kernel is Debian's own package, run under QEMU's
+software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all (offsets come
+from BTF). Seconds are of an emulated machine on a host that did other things too.
+
+The columns: which of the recorder's hooks the kernel does not have, and who counted the bytes instead (what is lost
+without them is said in [kernel-program.md](kernel-program.md)); the tests that sockets are told apart and of every
+system call (tests/live/test_exerciser.py); programs that this kernel's verifier refuses, each one line with its
+reason (tests/live/test_verifier.py); nginx with sendfile, captured bytes and gaps against the kernel's own count. The
+captures of these runs are [fixtures](../fixtures/README.md).
+"""
 # The table's columns -> their keys in a row.
 COLUMNS = {
     "kernel": "kernel",
@@ -191,18 +203,7 @@ def _keep_capture(kernel: Kernel, release: str) -> None:
 def page(rows: list[dict[str, Any]]) -> str:
     """docs/kernels.md from the rows of one whole run."""
     lines = [
-        "# Kernels",
-        "",
-        "Written by `make matrix`; a row is of the kernel's latest run. Each kernel is Debian's own package, run under",
-        "QEMU's software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all",
-        "(offsets come from BTF). Seconds are of an emulated machine on a host that did other things too.",
-        "",
-        "The columns: which of the recorder's hooks the kernel does not have, and who counted the bytes instead (what is",
-        "lost without them is said in [kernel-program.md](kernel-program.md)); the tests that sockets are told apart and",
-        "of every system call (tests/live/test_exerciser.py); programs that this kernel's verifier refuses, each one line",
-        "with its reason (tests/live/test_verifier.py); nginx with sendfile, captured bytes and gaps against the kernel's",
-        "own count. The last run's captures are [fixtures](../fixtures/README.md).",
-        "",
+        INTRODUCTION,
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
     ]
