@@ -92,7 +92,9 @@ def peak_memory(words: list[str | Path], **options: object) -> tuple[float, floa
 
 
 @contextmanager
-def running(words: list[str | Path], ready: Callable[[], bool], grace: float = 20) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    words: list[str | Path], ready: Callable[[], bool], grace: float = 120
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program while the block runs: waited for until `ready()`, then interrupted and waited for."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([str(word) for word in words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)

@@ -14,11 +14,15 @@ from typing import Final, NamedTuple
 SYS_BPF: Final = (
     {"x86_64": 321, "aarch64": 280}[os.uname().machine] if os.uname().machine in ("x86_64", "aarch64") else -1
 )
+MAP_CREATE: Final = 0
 MAP_LOOKUP: Final = 1
 MAP_UPDATE: Final = 2
 MAP_DELETE: Final = 3
 MAP_NEXT_KEY: Final = 4
+PROGRAM_LOAD: Final = 5
 OBJECT_INFO: Final = 15
+RAW_TRACEPOINT_OPEN: Final = 17
+RAW_TRACEPOINT: Final = 17  # BPF_PROG_TYPE_RAW_TRACEPOINT
 ATTRIBUTE_BYTES: Final = 128
 
 # struct bpf_prog_info of include/uapi/linux/bpf.h; older kernels fill less of it and leave the rest zero.
@@ -27,6 +31,8 @@ _XLATED_BYTES_AT: Final = 20
 _RECURSION_MISSES_AT: Final = 208
 _VERIFIED_AT: Final = 216
 INSTRUCTION_BYTES: Final = 8
+MAP_INFO: Final = struct.Struct("<IIIIII16s")  # struct bpf_map_info: type, id, key, value, entries, flags, name
+NAME_BYTES: Final = 15  # BPF_OBJ_NAME_LEN without its NUL: the kernel cuts names there
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -40,11 +46,24 @@ class ProgramInfo(NamedTuple):
     misses: int
 
 
-def _bpf(command: int, attributes: bytes) -> None:
+class MapInfo(NamedTuple):
+    """What a map is: numbers of include/uapi/linux/bpf.h, sizes in bytes, its name as far as the kernel keeps it."""
+
+    type: int
+    key_size: int
+    value_size: int
+    entries: int
+    flags: int
+    name: str
+
+
+def _bpf(command: int, attributes: bytes) -> int:
     buffer = ctypes.create_string_buffer(attributes, ATTRIBUTE_BYTES)
-    if _libc.syscall(SYS_BPF, command, buffer, ATTRIBUTE_BYTES) < 0:
+    result: int = _libc.syscall(SYS_BPF, command, buffer, ATTRIBUTE_BYTES)
+    if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+    return result
 
 
 def _element(command: int, map_fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None) -> None:
@@ -90,6 +109,34 @@ def program_info(program_fd: int) -> ProgramInfo:
     misses = struct.unpack_from("<Q", info.raw, _RECURSION_MISSES_AT)[0]
     verified = struct.unpack_from("<I", info.raw, _VERIFIED_AT)[0]
     return ProgramInfo(xlated // INSTRUCTION_BYTES, verified, misses)
+
+
+def map_info(map_fd: int) -> MapInfo:
+    """What the kernel says of a map."""
+    info = ctypes.create_string_buffer(MAP_INFO.size)
+    _bpf(OBJECT_INFO, struct.pack("<IIQ", map_fd, MAP_INFO.size, ctypes.addressof(info)))
+    kind, _, key_size, value_size, entries, flags, name = MAP_INFO.unpack(info.raw)
+    return MapInfo(kind, key_size, value_size, entries, flags, name.rstrip(b"\0").decode())
+
+
+def create_map(about: MapInfo) -> int:
+    """Make a map; its descriptor, which is closed on exec."""
+    numbers = (about.type, about.key_size, about.value_size, about.entries, about.flags, 0, 0)
+    return _bpf(MAP_CREATE, struct.pack("<7I16s", *numbers, about.name.encode()[:NAME_BYTES]))
+
+
+def load_raw_tracepoint(name: str, code: bytes) -> int:
+    """Have the kernel verify and take a program for raw tracepoints, under the licence GPL; its descriptor."""
+    instructions, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+    at = (ctypes.addressof(instructions), ctypes.addressof(licence))
+    head = (RAW_TRACEPOINT, len(code) // INSTRUCTION_BYTES, *at, 0, 0, 0, 0, 0)
+    return _bpf(PROGRAM_LOAD, struct.pack("<IIQQIIQII16s", *head, name.encode()[:NAME_BYTES]))
+
+
+def open_raw_tracepoint(tracepoint: str, program_fd: int) -> int:
+    """Attach a program until the descriptor that is returned is closed."""
+    name = ctypes.create_string_buffer(tracepoint.encode())
+    return _bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QI", ctypes.addressof(name), program_fd))
 
 
 def possible_cpus() -> int:

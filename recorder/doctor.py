@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from recorder import headers, host, ownership, privileges, program, rings
+from recorder import compiled, headers, host, kept, ownership, privileges, rings
 from recorder.errors import RecorderError
 
 OLDEST_KERNEL: Final = (5, 10)
@@ -123,14 +123,14 @@ def program_files() -> Check:
 
 def bcc() -> Check:
     """Which bcc would be loaded, and whether PyPI's unrelated package of that name is about."""
-    found = [package for package in program.BCC_PACKAGES if package.is_file()]
+    found = [package for package in compiled.BCC_PACKAGES if package.is_file()]
     impostor = importlib.util.find_spec("bcc")
     mend = packages("python3-bpfcc", "python3-bcc")
     if not found:
         what = f"{impostor.origin} is PyPI's package about lattices" if impostor else "not installed"
         return Check("bcc", "fails", what, mend)
     try:
-        module = program.load_bcc()
+        module = compiled.load_bcc()
     except RecorderError as error:
         return Check("bcc", "fails", error.message, mend)
     version = getattr(module, "__version__", "unknown version")
@@ -155,6 +155,14 @@ def compiler_headers() -> Check:
     if release in str(target):
         return Check("headers", "ok", f"{target}, this kernel's own")
     return Check("headers", "ok", f"{target}, another kernel's: no matter, offsets come from BTF")
+
+
+def kept_program() -> Check:
+    """Whether a start can do without the compiler."""
+    if kept.folder_is_there():
+        return Check("kept program", "ok", f"{kept.FOLDER}, where the next start finds it compiled")
+    detail = f"compiled at each start, unless root makes a folder for it (install -d -m 700 {kept.FOLDER})"
+    return Check("kept program", "ok", detail)
 
 
 def hooks() -> Check:
@@ -191,6 +199,7 @@ CHECKS: Final[tuple[Callable[[], Check], ...]] = (
     memlock,
     bcc,
     compiler_headers,
+    kept_program,
     hooks,
     memory,
     program_files,

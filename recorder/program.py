@@ -1,37 +1,25 @@
-"""The kernel program's life: compile, load, attach, read its counters, detach. The only module that imports bcc.
+"""The kernel program's life: compile or take the kept one, load, attach, read its counters, detach.
 
-Turns filters and limits into a running program and every refusal into a `RecorderError` with its mend. Never reads the
+Turns filters and limits into a running program; every refusal is a `RecorderError` with its mend. Never reads the
 rings: whoever opens the perf events puts their descriptors into `data_map_fd` and `control_map_fd`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
 import struct
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from capfile.event import SOCKET_FACTS
 from capfile.frames import Socket
-from recorder import bpf_call, headers
+from recorder import bpf_call, kept
 from recorder.btf import Btf
+from recorder.compiled import Compiled, compiled
 from recorder.constants import Filters, Limits, compiler_flags
-from recorder.errors import CompileFailed, LoadRefused, Memlock, NoBcc, NotRoot, RecorderError
-from recorder.host import (
-    Hook,
-    available_hooks,
-    check_lockdown,
-    check_privileges,
-    compile_error,
-    verifier_reason,
-)
+from recorder.errors import LoadRefused
+from recorder.host import Hook, available_hooks, check_lockdown, check_privileges
 from recorder.kernel_maps import (
     COUNTERS,
     SOCKET_IGNORED,
@@ -44,63 +32,14 @@ from recorder.kernel_maps import (
 )
 from recorder.source import program_text
 
-# Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
-BCC_PACKAGES: Final = (
-    Path("/usr/lib/python3/dist-packages/bcc/__init__.py"),  # Debian, Ubuntu
-    *sorted(Path("/usr/lib").glob("python3.*/site-packages/bcc/__init__.py"), reverse=True),  # Fedora, Arch
-)
-
 # Both or neither: a count of one direction would place the bytes of that one alone.
 LENGTH_FUNCTIONS: Final = {"on_send_length", "on_recv_length"}
-
-
-def load_bcc() -> Any:
-    """bcc as the distribution packages it, for a Python that may be another; `NoBcc` with the mend."""
-    for package in BCC_PACKAGES:
-        if package.is_file():
-            return _import_from(package)
-    raise NoBcc("bcc is not installed", "apt-get install python3-bpfcc (PyPI's `bcc` is an unrelated package)")
-
-
-def _import_from(package: Path) -> Any:
-    """Load one package file under its own name and leave sys.path as it was."""
-    spec = importlib.util.spec_from_file_location("bcc", package, submodule_search_locations=[str(package.parent)])
-    if spec is None or spec.loader is None:
-        raise NoBcc(f"{package} cannot be loaded", "apt-get install --reinstall python3-bpfcc")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bcc"] = module
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
-        del sys.modules["bcc"]
-        raise NoBcc(f"{package} does not load ({error})", "apt-get install --reinstall python3-bpfcc") from error
-    if not hasattr(module, "BPF"):
-        raise NoBcc(f"{package} is not the BPF Compiler Collection", "apt-get install python3-bpfcc")
-    return module
-
-
-@contextmanager
-def _stderr_captured() -> Iterator[list[str]]:
-    """What C++ code writes to descriptor 2 meanwhile, as lines, filled in at the end."""
-    lines: list[str] = []
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            lines += file.read().decode(errors="replace").splitlines()
 
 
 class Program:
     """The loaded kernel program. Made by `load`; `attach` starts the recording, `close` frees everything."""
 
-    def __init__(self, bcc: Any, module: Any, hooks: Sequence[Hook]) -> None:
-        self._bcc = bcc
+    def __init__(self, module: Compiled | kept.Kept, hooks: Sequence[Hook]) -> None:
         self._module = module
         self._hooks = hooks
         self._functions: dict[str, int] = {}
@@ -112,7 +51,7 @@ class Program:
     def load(
         cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = (), lengths: bool = True
     ) -> Program:
-        """Compile and load; nothing is recorded before `attach`.
+        """Compile and load, or load what was kept; nothing is recorded before `attach`.
 
         `debug`: the compiler's warnings stay visible, and every event is also a line in the kernel's trace_pipe.
         `lengths`: use the sock_*_length tracepoints where the kernel has them.
@@ -124,58 +63,64 @@ class Program:
         hooks = available_hooks()
         lengths = lengths and {hook.function for hook in hooks} >= LENGTH_FUNCTIONS
         hooks = [hook for hook in hooks if lengths or hook.function not in LENGTH_FUNCTIONS]
-        bcc = load_bcc()
-        headers.check()
         flags = [
             *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths),
             f"-DDEBUG={int(debug)}",
             *cflags,
         ]
-        program = cls(bcc, _compile(bcc, flags, debug), hooks)
+        program = cls._from_kept(flags, hooks) or cls._from_source(flags, hooks, debug)
         try:
-            program._load_functions(debug)
             program._configure(filters)
         except BaseException:
             program.close()
             raise
         return program
 
-    def _load_functions(self, debug: bool) -> None:
+    @classmethod
+    def _from_kept(cls, flags: Sequence[str], hooks: Sequence[Hook]) -> Program | None:
+        """The program without bcc; None where none was kept, or the kernel refuses what was."""
+        module = kept.kept(kept.key(program_text(), flags)) if kept.folder_is_there() else None
+        if module is None:
+            return None
+        program = cls(module, hooks)
+        try:
+            program._load_functions()
+        except (LoadRefused, OSError, KeyError):
+            program.close()
+            return None
+        return program
+
+    @classmethod
+    def _from_source(cls, flags: Sequence[str], hooks: Sequence[Hook], debug: bool) -> Program:
+        text = program_text()
+        module = compiled(text, flags, debug)
+        program = cls(module, hooks)
+        try:
+            program._load_functions()
+            if kept.folder_is_there():
+                kept.keep(kept.key(text, flags), {name: module.instructions(name) for name in program._functions})
+        except BaseException:
+            program.close()
+            raise
+        return program
+
+    def _load_functions(self) -> None:
         for function in (*STAGES, *(hook.function for hook in self._hooks)):
-            self._functions[function] = self._load_function(function, debug)
+            self._functions[function] = self._module.load(function)
         for place, function in enumerate(STAGES):
             key, value = struct.pack("<I", place), struct.pack("<I", self._functions[function])
-            bpf_call.update(self._map("stages"), key, value)
-
-    def _load_function(self, function: str, debug: bool) -> int:
-        with _stderr_captured() as lines:
-            try:
-                descriptor: int = self._module.load_func(function.encode(), self._bcc.BPF.RAW_TRACEPOINT).fd
-                return descriptor
-            except Exception as error:  # bcc raises bare Exception
-                failure, code = error, ctypes.get_errno()
-        if debug:
-            print("\n".join(lines), file=sys.stderr)
-        if "super-user" in str(failure):
-            raise NotRoot("the kernel refused to load a program (EPERM)", "run it as root, outside a container")
-        if "memory" in str(failure).lower():
-            raise Memlock("no memory for BPF", "ulimit -l unlimited")
-        raise LoadRefused(f"the kernel refused {function}: {verifier_reason(lines, code)} ({failure}, errno {code})")
+            bpf_call.update(self._module.map("stages"), key, value)
 
     def _configure(self, filters: Filters) -> None:
         self._set_target(os.getpid(), TARGET_NEVER)
         for pid in filters.pids:
             self.add_target(pid)
         for comm in filters.comms:
-            bpf_call.update(self._map("filter_comm"), comm.encode()[:15].ljust(16, b"\0"), b"\1")
+            bpf_call.update(self._module.map("filter_comm"), comm.encode()[:15].ljust(16, b"\0"), b"\1")
         for uid in filters.uids:
-            bpf_call.update(self._map("filter_uid"), struct.pack("<I", uid), b"\1")
+            bpf_call.update(self._module.map("filter_uid"), struct.pack("<I", uid), b"\1")
         for port in filters.ports:
-            bpf_call.update(self._map("filter_ports"), struct.pack("<H", port), b"\1")
-
-    def _map(self, name: str) -> int:
-        descriptor: int = self._module[name.encode()].map_fd
-        return descriptor
+            bpf_call.update(self._module.map("filter_ports"), struct.pack("<H", port), b"\1")
 
     def add_target(self, tgid: int) -> None:
         """Record this process from now on."""
@@ -193,39 +138,35 @@ class Program:
         written until it holds.
         """
         key = struct.pack("<I", tgid >> 3)
-        word = bytearray(bpf_call.lookup(self._map("targets"), key, 8))
+        word = bytearray(bpf_call.lookup(self._module.map("targets"), key, 8))
         word[tgid & 7] = state
-        bpf_call.update(self._map("targets"), key, bytes(word))
+        bpf_call.update(self._module.map("targets"), key, bytes(word))
 
     @property
     def data_map_fd(self) -> int:
         """The BPF_MAP_TYPE_PERF_EVENT_ARRAY that takes the data ring's perf event descriptors, by CPU."""
-        return self._map("data_ring")
+        return self._module.map("data_ring")
 
     @property
     def control_map_fd(self) -> int:
         """The same for the control ring."""
-        return self._map("control_ring")
+        return self._module.map("control_ring")
 
     def attach(self) -> None:
         """Start: sys_exit last, so that nothing is recorded before forks and exits are followed."""
         for hook in self._hooks:
-            with _stderr_captured() as lines:
-                try:
-                    self._module.attach_raw_tracepoint(hook.tracepoint.encode(), hook.function.encode())
-                except Exception as error:  # bcc raises bare Exception
-                    raise LoadRefused(f"cannot attach to {hook.tracepoint} ({error}) {compile_error(lines)}") from error
+            self._module.attach(hook.tracepoint, hook.function)
             self._attached.append(hook)
 
     def detach(self) -> None:
         """Stop recording; the maps stay readable until `close`."""
         while self._attached:
-            self._module.detach_raw_tracepoint(self._attached.pop().tracepoint.encode())
+            self._module.detach(self._attached.pop().tracepoint)
 
     def close(self) -> None:
         """Detach and free every map and program."""
         self.detach()
-        self._module.cleanup()
+        self._module.close()
 
     def __enter__(self) -> Program:
         return self
@@ -235,7 +176,9 @@ class Program:
 
     def _per_cpu(self, name: str, index: int) -> list[int]:
         cpus = bpf_call.possible_cpus()
-        return list(struct.unpack(f"<{cpus}Q", bpf_call.lookup(self._map(name), struct.pack("<I", index), 8 * cpus)))
+        return list(
+            struct.unpack(f"<{cpus}Q", bpf_call.lookup(self._module.map(name), struct.pack("<I", index), 8 * cpus))
+        )
 
     def counters(self) -> dict[str, list[int]]:
         """Every counter of the kernel program, one value per CPU."""
@@ -250,15 +193,17 @@ class Program:
 
         `counted`: with the kernel's counts of their bytes, which are final only once the program is detached.
         """
-        return [frame for key in bpf_call.keys(self._map("sockets"), 8) if (frame := self._open_socket(key, counted))]
+        return [
+            frame for key in bpf_call.keys(self._module.map("sockets"), 8) if (frame := self._open_socket(key, counted))
+        ]
 
     def _open_socket(self, key: bytes, counted: bool) -> Socket | None:
         try:
             state = SocketState._make(
-                SOCKET_STATE.unpack(bpf_call.lookup(self._map("sockets"), key, SOCKET_STATE.size))
+                SOCKET_STATE.unpack(bpf_call.lookup(self._module.map("sockets"), key, SOCKET_STATE.size))
             )
             generation = struct.pack("<Q", state.generation)
-            facts = bpf_call.lookup(self._map("facts_of"), generation, SOCKET_FACTS.size)
+            facts = bpf_call.lookup(self._module.map("facts_of"), generation, SOCKET_FACTS.size)
         except KeyError:
             return None  # ended meanwhile, or not announced
         if state.state & SOCKET_IGNORED:
@@ -281,16 +226,3 @@ class Program:
     def instruction_counts(self) -> dict[str, bpf_call.ProgramInfo]:
         """Size and verification cost of each loaded program."""
         return {name: bpf_call.program_info(descriptor) for name, descriptor in self._functions.items()}
-
-
-def _compile(bcc: Any, flags: Sequence[str], debug: bool) -> Any:
-    with headers.provided(), _stderr_captured() as lines:
-        try:
-            return bcc.BPF(text=program_text().encode(), cflags=list(flags))
-        except Exception as error:  # bcc raises bare Exception
-            failure = error
-    if debug:
-        print("\n".join(lines), file=sys.stderr)
-    if isinstance(failure, RecorderError):
-        raise failure
-    raise CompileFailed(f"the kernel program does not compile: {compile_error(lines)}")

@@ -81,4 +81,6 @@ def verdict(family: str, moved: Counter[tuple[int, bool]]) -> Check:
 
 def cost(bare: float, recorded: float) -> Check:
     """What recording adds to a call of 64 bytes."""
-    return Check("cost", "ok", f"{recorded - bare:+,.0f} ns per event of 64 bytes ({bare:,.0f} ns a call unrecorded)")
+    if recorded <= bare:
+        return Check("cost", "ok", f"lost in the noise of this machine ({bare:,.0f} ns a call of 64 bytes unrecorded)")
+    return Check("cost", "ok", f"+{recorded - bare:,.0f} ns per event of 64 bytes ({bare:,.0f} ns a call unrecorded)")

@@ -65,6 +65,11 @@ def test_sendfile_is_proven_by_its_gap() -> None:
     assert proof.verdict("sendfile", Counter()).state == "fails"
 
 
+def test_a_cost_is_never_below_nothing() -> None:
+    assert proof.cost(1000.0, 1400.0).detail.startswith("+400 ns per event")
+    assert proof.cost(1400.0, 1000.0).detail.startswith("lost in the noise")
+
+
 def test_the_exercise_says_what_a_call_costs() -> None:
     assert exercise.run()["ns_per_call"] > 0
 
