@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, ROOT, Row, Section, compiled, rounds, running, shown
+from benchmarks.harness import BIN, ROOT, Row, Section, compiled, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
 
 EVENT_HEADER = 88  # bytes: struct event without payload
+BODY = 64 << 10  # bytes
 
 
 class Pump:
@@ -111,6 +115,40 @@ def cost_per_call(pump: Pump, section: Section, repeats: int, count: int) -> Non
     )
 
 
+def large_bodies(pump: Pump, section: Section, repeats: int, size: int) -> None:
+    """Bodies of 64 KiB as fast as the program can send them, which is more than a disk takes."""
+    speeds: dict[str, list[float]] = {"disk": [], "ebpf-rec": []}
+    lost, passed, counted = 0, 0, True
+    for _ in range(repeats):
+        outcome = Outcome()
+        speeds["disk"].append(_disk_speed(pump.folder, size))
+        pair = pump.run(size // (2 * BODY), BODY, ours("--no-compress"), outcome)
+        speeds["ebpf-rec"].append(outcome.captured / (pair * (size // (2 * BODY)) / 1e9) / 1e6)
+        lost += outcome.missing
+        passed += outcome.captured + outcome.missing
+        counted = counted and outcome.counted
+    said = f"{shown(speeds['ebpf-rec'], '.0f')} MB/s, {shown(ratios(speeds['ebpf-rec'], speeds['disk']))} of the disk"
+    kept = f"{100 * lost / passed:.1f} % lost, {'every byte of it counted' if counted else 'NOT all of it counted'}"
+    target = "Whole 64 KiB bodies without a pause: recorded at the disk's own speed, every lost byte counted"
+    reached = counted and statistics.median(ratios(speeds["ebpf-rec"], speeds["disk"])) >= 1
+    section.rows.append(
+        Row(target, f"{said}; {kept}", reached, f"write and fdatasync: {shown(speeds['disk'], '.0f')} MB/s")
+    )
+
+
+def _disk_speed(folder: Path, size: int) -> float:
+    """MB/s of writing `size` bytes to a file in pieces of 1 MiB and having them on the disk."""
+    piece = random.randbytes(1 << 20)
+    start = time.perf_counter()
+    with open(folder / "disk", "wb", buffering=0) as file:
+        for _ in range(size >> 20):
+            file.write(piece)
+        os.fdatasync(file.fileno())
+    speed = size / (time.perf_counter() - start) / 1e6
+    (folder / "disk").unlink()
+    return speed
+
+
 def curves(pump: Pump, section: Section, count: int) -> None:
     """ns per recorded write+read pair as payload grows, with and without a snap length."""
     lines: dict[str, list[tuple[float, float]]] = {"none": [], "ebpf-rec": [], "ebpf-rec --snaplen 1024": []}
@@ -180,6 +218,7 @@ def main(full: bool) -> None:
         pump = Pump(Path(name))
         cpu_per_event(pump, section, repeats, count)
         cost_per_call(pump, section, repeats, count)
+        large_bodies(pump, section, repeats, (8 if full else 2) << 30)
         curves(pump, section, count // 4)
     startup(section, repeats)
     section.save("consumer")

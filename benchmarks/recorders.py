@@ -26,11 +26,17 @@ class Server:
 
 @dataclass
 class Outcome:
-    """What the recorder cost and lost. `lost` counts events or packets; None where the program does not say."""
+    """What the recorder cost and lost. `lost` counts events or packets; None where the program does not say.
+
+    `captured` and `missing`: bytes; `counted`: captured and missing together are what the kernel counted.
+    """
 
     cpu: float = 0.0
     lost: int | None = None
     size: int = 0
+    captured: int = 0
+    missing: int = 0
+    counted: bool = False
 
 
 Recorder = Callable[[Server, Path, Outcome], "Iterator[None]"]
@@ -56,16 +62,14 @@ def ours(*options: str) -> Callable[..., object]:
             outcome.cpu = cpu_seconds(process.pid) - before
         outcome.size = capture.stat().st_size
         done = subprocess.run([BIN / "ebpf-replay", "verify", "--json", capture], capture_output=True, check=False)
-        outcome.lost = _lost(json.loads(done.stdout))
+        report = json.loads(done.stdout)
+        outcome.lost = sum(ring["lost"] for ring in report["rings"])
+        outcome.captured = report["totals"]["captured"]
+        outcome.missing = sum(report["totals"]["gaps"].values())
+        outcome.counted = report["totals"]["audited"] > 0 and not report["totals"]["unbalanced"]
         capture.unlink()
 
     return record
-
-
-def _lost(report: dict[str, object]) -> int:
-    """Records that found no room in a ring, as `verify --json` says it."""
-    losses = report.get("lost_records", 0)
-    return losses if isinstance(losses, int) else 0
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +29,16 @@ UVICORN = "async def app(s, r, send):\n  await send({'type':'http.response.start
 UVICORN += "  await send({'type':'http.response.body','body':b'hello'})\n"
 
 
+def _rows(size: int) -> bytes:
+    """JSON as services answer it: names repeat, values do not. The same bytes each time."""
+    chosen = random.Random(1)
+    lines = []
+    while sum(map(len, lines)) < size:
+        row = {"id": chosen.randrange(10**9), "name": f"item {chosen.randrange(5000)}", "price": chosen.random()}
+        lines.append(json.dumps({**row, "tags": chosen.sample(["new", "sale", "red", "blue", "small"], 2)}) + "\n")
+    return "".join(lines).encode()[:size]
+
+
 def _listening(port: int) -> bool:
     wanted = f"0100007F:{port:04X}"
     return any(line.split()[1] == wanted and line.split()[3] == "0A" for line in open("/proc/net/tcp") if ":" in line)
@@ -38,7 +51,7 @@ def _children(pid: int) -> list[int]:
 @contextmanager
 def nginx(folder: Path) -> Iterator[Server]:
     """nginx with one worker, a small answer at /small and 64 KiB at /large."""
-    (folder / "large").write_bytes(b"0123456789abcdef" * 4096)
+    (folder / "large").write_bytes(_rows(64 << 10))
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=PORT, small=SMALL))
     with running(["nginx", "-c", folder / "nginx.conf"], lambda: _listening(PORT)) as process:
         yield Server([process.pid, *_children(process.pid)], PORT)
@@ -53,9 +66,9 @@ def uvicorn(folder: Path) -> Iterator[Server]:
         yield Server([process.pid], PORT)
 
 
-def _load(url: str, seconds: float) -> float:
-    """Requests per second that wrk reaches."""
-    words = ["wrk", "-t1", "-c16", f"-d{seconds:g}s", url]
+def _load(url: str, seconds: float, sockets: int) -> float:
+    """Requests per second that wrk reaches over so many connections."""
+    words = ["wrk", "-t1", f"-c{sockets}", f"-d{seconds:g}s", url]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", text)
     assert found, text
@@ -68,6 +81,7 @@ def measure(
     recorders: dict[str, Callable[..., object]],
     repeats: int,
     seconds: float,
+    sockets: int = 16,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, Outcome]]:
     """(requests/s, server CPU s per request, what each recorder lost in all) for every recorder, in rounds."""
     cpu: dict[str, list[float]] = {name: [] for name in recorders}
@@ -80,7 +94,7 @@ def measure(
             with recorders[recorder](server, Path(name), outcome):  # type: ignore[attr-defined]
                 time.sleep(0.2)
                 before = cpu_seconds(worker)
-                rate = _load(f"http://127.0.0.1:{PORT}{path}", seconds)
+                rate = _load(f"http://127.0.0.1:{PORT}{path}", seconds, sockets)
                 cpu[recorder].append((cpu_seconds(worker) - before) / (rate * seconds))
             total = outcomes[recorder]
             total.cpu += outcome.cpu / (rate * seconds) / repeats
@@ -115,9 +129,24 @@ def _peers(said: dict[str, str], outcomes: dict[str, Outcome], own: str) -> str:
     )
 
 
+def curves(section: Section, repeats: int, seconds: float) -> None:
+    """nginx's throughput while recorded, over the number of connections and over the snap length."""
+    contest = {"none": nothing, "ebpf-rec": ours()}
+    over_sockets = []
+    for sockets in (1, 4, 16, 64, 256):
+        rates, _, _ = measure(nginx, "/small", contest, repeats, seconds, sockets)
+        over_sockets.append((float(sockets), statistics.median(ratios(rates["ebpf-rec"], rates["none"]))))
+    section.curves["nginx, small body: throughput of base over concurrent connections"] = {"ebpf-rec": over_sockets}
+    lengths = [256, 1024, 4096, 16384, 65536]
+    contest = {"none": nothing, **{str(length): ours("--snaplen", str(length)) for length in lengths}}
+    rates, _, _ = measure(nginx, "/large", contest, repeats, seconds)
+    over_lengths = [(float(each), statistics.median(ratios(rates[str(each)], rates["none"]))) for each in lengths]
+    section.curves["nginx, 64 KiB bodies: throughput of base over --snaplen"] = {"ebpf-rec": over_lengths}
+
+
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, seconds = (9, 5.0) if full else (5, 2.0)
+    repeats, seconds = (9, 5.0) if full else (3, 2.0)
     section = Section("Server throughput while recorded, as a ratio to the unrecorded server")
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
     base = {"none": nothing}
@@ -138,6 +167,7 @@ def main(full: bool) -> None:
         section.rows.append(Row(target, shown(over) + lost, _median(over) >= 1.4))
     python = measure(uvicorn, "/", {**base, "ebpf-rec": ours(), **pair}, repeats, seconds)
     _report(section, "uvicorn: throughput", 0.95, python, "ebpf-rec")
+    curves(section, 5 if full else 1, seconds)
     section.save("server")
 
 
