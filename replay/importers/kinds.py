@@ -19,7 +19,7 @@ _BEGINNINGS: Final[dict[bytes, str]] = {
     b"PK\x03\x04": "it is a zip archive: unpack it first",
 }
 _ROW: Final = re.compile(rb'\s*\{\s*"(?:conn|open|ts|dir)"')
-_CALL: Final = re.compile(rb"(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ +)?[a-z_][a-z0-9_]*\(")
+_CALL: Final = re.compile(rb"(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ +)?(?:\[[ 0-9a-f]+\] )*[a-z_][a-z0-9_]*\(")
 
 
 def hint(beginning: bytes, asked: str) -> str:

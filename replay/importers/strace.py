@@ -6,7 +6,6 @@ means, `strace_sockets` and `strace_descriptors` which socket it speaks of.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from replay.importers.errors import InputError, WrongKind
@@ -27,7 +26,7 @@ class StraceLog:
     def __init__(self, recording: Recording) -> None:
         self._sockets = Sockets(recording, NUMBERS)
         self.lines = self._sockets.lines
-        self.remarks: Counter[str] = Counter()
+        self.remarks = self._sockets.remarks
 
     def feed(self, line: str) -> None:
         """One line without its end."""
@@ -41,15 +40,19 @@ class StraceLog:
                 values, at = arguments(call.text, call.at)
                 CALLS[call.name](sockets, call, values, result(call.text, at))
             except (ValueError, IndexError):
-                self.remarks["lines with arguments that could not be read"] += 1
+                self.remarks["lines-skipped", "lines with arguments that could not be read, skipped"] += 1
             if isinstance(call.bound, OpenFile) and call.bound is not OTHER:
                 sockets.descriptors.release(call.bound)
             sockets.close_ended(call.time)
 
     def finish(self) -> None:
         """The log is over: what was closed and not used again is closed."""
-        self._sockets.descriptors.finish()
-        self._sockets.close_ended(self.lines.clock.now)
+        sockets = self._sockets
+        sockets.descriptors.finish()
+        sockets.close_ended(self.lines.clock.now)
+        if sockets.descriptors.presumed and not sockets.noted:
+            detail = f"{sockets.descriptors.presumed} that nobody was seen to make are taken for threads of another"
+            sockets.recording.mark("threads-presumed", self.lines.clock.now, detail)
 
 
 def read_strace(source: Source, recording: Recording) -> list[str]:
@@ -65,9 +68,9 @@ def read_strace(source: Source, recording: Recording) -> list[str]:
         raise WrongKind(source.damage or "no line of it is a system call as strace prints it")
     log.finish()
     if log.lines.skipped:
-        log.remarks["lines that are not strace's"] = log.lines.skipped
-    for what, count in log.remarks.items():
-        recording.mark("lines-skipped", log.lines.clock.now, f"{count} {what}")
+        log.remarks["lines-skipped", "lines that are not strace's, skipped"] = log.lines.skipped
+    for (code, what), count in log.remarks.items():
+        recording.mark(code, log.lines.clock.now, f"{count} {what}")
     recording.finish("input-cut" if source.damage else "imported")
-    remarks = [f"{count} {what} skipped" for what, count in log.remarks.items()]
+    remarks = [f"{count} {what}" for (_, what), count in log.remarks.items()]
     return [*remarks, source.damage] if source.damage else remarks

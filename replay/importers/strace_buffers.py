@@ -25,7 +25,7 @@ def flags_of(values: list[Value], at: int | None) -> list[str]:
 
 def buffers_of(name: str, values: list[Value]) -> tuple[list[tuple[Text, int]], int | None]:
     """The buffers of a call, each with its length, and their length together (None: not known)."""
-    if name in ("readv", "writev"):
+    if name in ("readv", "writev", "preadv2", "pwritev2"):  # the last two on a socket with offset -1 (readv(2))
         return vector_of(values[1])
     if name in ("recvmsg", "sendmsg"):
         return message_buffers(values[1])
@@ -39,6 +39,18 @@ def message_buffers(header: Value | None) -> tuple[list[tuple[Text, int]], int |
     if not isinstance(header, Structure) or "msg_iov" not in header.fields:
         return [], None
     return vector_of(header.fields["msg_iov"])
+
+
+def descriptors_in(header: Value | None) -> list[Word]:
+    """The descriptors that a msghdr carries: `msg_control=[{cmsg_type=SCM_RIGHTS, cmsg_data=[5]}]` (unix(7))."""
+    control = header.fields.get("msg_control") if isinstance(header, Structure) else None
+    found: list[Word] = []
+    for each in control.values if isinstance(control, Items) else ():
+        kind = each.fields.get("cmsg_type") if isinstance(each, Structure) else None
+        data = each.fields.get("cmsg_data") if isinstance(each, Structure) else None
+        if isinstance(kind, Word) and kind.text == "SCM_RIGHTS" and isinstance(data, Items):
+            found += [number for number in data.values if isinstance(number, Word)]
+    return found
 
 
 def vector_of(vector: Value) -> tuple[list[tuple[Text, int]], int | None]:

@@ -11,12 +11,13 @@ from typing import Final
 
 from capfile.event import Direction, Flag, Reason
 from replay.importers.recording import AF_UNIX, NO_FLAGS, Caller
-from replay.importers.strace_buffers import buffers_of, flags_of, message_buffers
+from replay.importers.strace_buffers import buffers_of, descriptors_in, flags_of, message_buffers
 from replay.importers.strace_descriptors import OpenFile
 from replay.importers.strace_lines import Call, Result
 from replay.importers.strace_sockets import Sockets
 from replay.importers.strace_values import Items, Structure, Text, Value, Word
 
+# of a receive: the bytes stay, or are none of the stream
 NOTHING_MOVED: Final = frozenset(("MSG_PEEK", "MSG_OOB", "MSG_ERRQUEUE"))
 
 
@@ -24,6 +25,8 @@ def receive(sockets: Sockets, call: Call, values: list[Value], outcome: Result) 
     """read(2), recv(2) and their relatives."""
     flags = flags_of(values, {"recvfrom": 3, "recv": 3, "recvmsg": 2}.get(call.name))
     buffers, size = buffers_of(call.name, values)
+    if call.name == "recvmsg" and not outcome.error:
+        sockets.take(call, values[0], descriptors_in(values[1]))
     _move(sockets, call, values[0], Direction.RECEIVE, buffers, size, flags, outcome)
 
 
@@ -31,6 +34,8 @@ def send(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> 
     """write(2), send(2) and their relatives."""
     flags = flags_of(values, {"sendto": 3, "send": 3, "sendmsg": 2}.get(call.name))
     buffers, size = buffers_of(call.name, values)
+    if call.name == "sendmsg" and not outcome.error:
+        sockets.pass_on(call, values[0], descriptors_in(values[1]))
     _move(sockets, call, values[0], Direction.SEND, buffers, size, flags, outcome)
 
 
@@ -39,12 +44,23 @@ def messages(sockets: Sockets, call: Call, values: list[Value], outcome: Result)
     direction = Direction.RECEIVE if call.name == "recvmmsg" else Direction.SEND
     flags = flags_of(values, 3)
     vector = values[1]
-    for message in vector.values[: outcome.value or 0] if isinstance(vector, Items) else ():
+    count = max(outcome.value or 0, 0)
+    shown = vector.values[:count] if isinstance(vector, Items) else ()
+    for message in shown:
         if isinstance(message, Structure):
             header, length = message.fields.get("msg_hdr"), message.fields.get("msg_len")
             buffers, size = message_buffers(header)
             moved = Result(length.number if isinstance(length, Word) else 0, "", outcome.error)
+            if direction == Direction.RECEIVE:
+                sockets.take(call, values[0], descriptors_in(header))
+            else:
+                sockets.pass_on(call, values[0], descriptors_in(header))
             _move(sockets, call, values[0], direction, buffers, size, flags, moved)
+    file = sockets.file(call, values[0], network=True) if len(shown) < count else None
+    if file is not None and file.stream:  # how many bytes they had, the log does not say
+        sockets.remarks["messages-missing", "messages that strace left out: their bytes are missing"] += count - len(
+            shown
+        )
 
 
 def sendfile(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
@@ -70,8 +86,14 @@ def _move(
 ) -> None:
     """`outcome` bytes through `buffers` (each with its length), `size` asked for."""
     moved = outcome.value
-    if moved is None or moved < 0 or outcome.error or not NOTHING_MOVED.isdisjoint(flags):
+    if moved is None or moved < 0 or outcome.error:
         return
+    if direction == Direction.RECEIVE and not NOTHING_MOVED.isdisjoint(flags):
+        return
+    if direction == Direction.SEND and "MSG_OOB" in flags:
+        moved = max(
+            moved - 1, 0
+        )  # the last byte is the urgent one (tcp(7)), which the peer does not read in the stream
     file = sockets.file(call, descriptor, network=call.name.startswith(("recv", "send")))
     if file is None:
         file = sockets.presume(call, descriptor, buffers)

@@ -71,6 +71,7 @@ class Descriptors:
         self._tasks: OrderedDict[int, Task] = OrderedDict()
         self._tables: list[Table] = []  # most recently joined last
         self._notes: dict[str, OpenFile] = {}
+        self.presumed = 0  # threads that were given another's table because nobody was seen to make them
         self.ended: list[OpenFile] = []
 
     # -- processes
@@ -123,6 +124,7 @@ class Descriptors:
             for table in reversed(self._tables):
                 known = uses is None or uses in table.open or not demand
                 if known and _possible(table, uses, makes):
+                    self.presumed += 1
                     return self._place(pid, table, guessed=True)
         task = self._place(pid, Table(pid), guessed=True)
         if len(self._tables) > 1:

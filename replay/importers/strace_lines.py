@@ -1,8 +1,8 @@
 """Lines of an strace log in, calls out: process, time, name, arguments, result.
 
-Knows how strace writes lines (strace(1): -f, -o, -t, -tt, -ttt, -r, -T, -y, -yy, -Y) and puts a call that another
-process interrupted ("<unfinished ...>" … "resumed>") together again. What is no such line is counted and skipped: logs
-are pasted into reports, cut and commented.
+Knows how strace writes lines (strace(1): -f, -o, -t, -tt, -ttt, -r, -T, -y, -yy, -Y, -i, -n, -k) and puts a call that
+another process interrupted ("<unfinished ...>" … "resumed>") together again. What is no such line is counted and
+skipped: logs are pasted into reports, cut and commented.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ _LINE: Final = re.compile(
     r"(?:\[pid\s+(?P<bracketed>\d+)(?:<(?P<named>.*?)>)?\]\s+|(?P<pid>\d+)(?:<(?P<comm>.*?)>)?\s+)?"
     r"\s*(?:(?:(?P<hour>\d{1,2}):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<part>\d{1,9}))?"
     r"|(?P<whole>\d+)\.(?P<fraction>\d{1,9}))\s+(?:\(\+\s*[\d.]+\)\s+)?)?"
+    r"(?:\[\s*[0-9a-f?]+\]\s+)*"  # -n, -i: the number of the system call, the instruction pointer
     r"(?P<text>\S.*)",
     re.DOTALL,
 )
 _CALL: Final = re.compile(r"([a-z_][a-z0-9_]*)\(")
 _RESUMED: Final = re.compile(r"<\.\.\. ([a-z_][a-z0-9_]*) resumed>\s?")
 _UNFINISHED: Final = "<unfinished ...>"
-_RESULT: Final = re.compile(r"\s*=\s+(-?\d+|0x[0-9a-f]+|\?)(?:<(.*?)>(?=\s|$))?(?:\s+(E[A-Z0-9]+))?")
+_RESULT: Final = re.compile(r"\s*=\s+(-?\d+|0x[0-9a-f]+|\?)(?:<(.*?)>(?:\(deleted\))?(?=\s|$))?(?:\s+(E[A-Z0-9]+))?")
 _DURATION: Final = re.compile(r"<(\d+)\.(\d{1,9})>\s*$")
+# Lines of strace's own: signals, the stack (-k), dumps (-e read=…), what it says itself
+NO_CALLS: Final = ("---", "> ", "| ", "strace: ")
 _EXIT: Final = re.compile(r"\+\+\+ (?:exited with|killed by|superseded by)")
 
 
@@ -122,7 +125,7 @@ class Lines:
         if _EXIT.match(text):
             self.calls += 1
             return Exited(pid, self.clock.read(match))
-        self.skipped += not text.startswith("---")
+        self.skipped += not text.startswith(NO_CALLS)
         return None
 
     def _call(self, pid: int, time: int, name: str, text: str, at: int) -> Call | None:

@@ -6,6 +6,7 @@ presumes a socket where the log does not explain one, and introduces each to the
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -33,6 +34,10 @@ class Sockets:
         self.descriptors = Descriptors()
         self.lines = Lines(numbers.__contains__, self.bind)
         self.described: set[int] = set()
+        self.noted = False  # whether strace notes beside descriptors what they are (-y)
+        self.remarks: Counter[tuple[str, str]] = Counter()  # code of a mark, and of what there are how many
+        # files whose descriptors were sent, by the Unix socket they come out of; None: not known
+        self._travelling: defaultdict[OpenFile, deque[OpenFile | None]] = defaultdict(deque)
         self._numbers = numbers
 
     def bind(self, pid: int, time: int, name: str, text: str, at: int) -> object:
@@ -78,6 +83,7 @@ class Sockets:
         return self._known(self.task(call.pid, uses=number), number, note, network)
 
     def _known(self, task: Task, number: int, note: str, network: bool) -> OpenFile | None:
+        self.noted |= bool(note)
         stream = addresses.is_stream(note)
         if stream is False:
             return OTHER
@@ -120,6 +126,35 @@ class Sockets:
         self.descriptors.put(task, number, file, cloexec)
         if file.stream:
             self._note(file, note)
+
+    def pass_on(self, call: Call, descriptor: Value, carried: Sequence[Word]) -> None:
+        """Descriptors were sent through a Unix socket (SCM_RIGHTS). Where its peer is known, so is who gets them."""
+        through = self.file(call, descriptor, network=True) if carried else None
+        if through is None or through.peer is None:
+            return
+        for each in carried:
+            file = self.file(call._replace(bound=None), each)
+            if file is not None:
+                self.descriptors.hold(file)
+            self._travelling[through.peer].append(file)
+
+    def take(self, call: Call, descriptor: Value, carried: Sequence[Word]) -> None:
+        """Descriptors came out of a Unix socket. What one is that nobody was seen to send, a note (-y) has to tell."""
+        through = self.file(call, descriptor, network=True) if carried else None
+        for each in carried:
+            number = number_of(each)
+            if number is None:
+                continue
+            task = self.task(call.pid, makes=number)
+            waiting = self._travelling.get(through) if through is not None else None
+            file = waiting.popleft() if waiting else None
+            if file is not None:
+                self.descriptors.put(task, number, file)
+                self.descriptors.release(file)
+            else:
+                self.descriptors.close(task, number)
+                if not each.note:
+                    self.remarks["descriptor-received", "descriptors from a Unix socket, not known without -yy"] += 1
 
     def introduce(self, file: OpenFile, call: Call) -> ImportedSocket:
         """The recording's socket, made when there is something to say about it."""

@@ -62,8 +62,9 @@ class Items:
 Value = Text | Word | Structure | Items
 
 _STRING: Final = re.compile(r'@?"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?', re.DOTALL)
-# A note ends at a ">" that something may follow: "->" between addresses is none, nor is one inside a path.
-_WORD: Final = re.compile(r"~?[^\s,{}\[\]()\"<>=]+(?:<(.*?)>(?=[\s,)\]}|]|$))?")
+# A note ends at a ">" that something may follow: "->" between addresses is none, nor is one inside a path. A file that
+# has no name any more is noted as `4</tmp/x>(deleted)`.
+_WORD: Final = re.compile(r"~?[^\s,{}\[\]()\"<>=]+(?:<(.*?)>(?:\(deleted\))?(?=[\s,)\]}|]|$))?")
 _SPACE: Final = re.compile(r"(?:\s+|/\*.*?\*/)*")
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
 _ALL_HEXADECIMAL: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")

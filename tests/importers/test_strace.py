@@ -69,7 +69,7 @@ def test_the_worked_examples_snippet_is_one_exchange_with_gaps_where_strace_cut(
     assert seen.received == [b"GET /ebpf/ HTTP/1.1\r\nHost: 192.1", (404 - 32, CUT)]
     assert seen.sent == [b"HTTP/1.1 200 OK\r\nContent-Type: t", (141 - 32, CUT)]
     assert seen.flags == Flag.JOINED
-    assert [mark.code for mark in result.marks] == ["presumed-socket", "lines-skipped"]
+    assert [mark.code for mark in result.marks] == ["presumed-socket", "threads-presumed", "lines-skipped"]
     assert {each.tgid for each in seen.events if each.tgid} == {143384}
 
 
@@ -184,6 +184,7 @@ TIMES = {
     "-r -tt": ("12:00:01.1 (+     0.0) ", "12:00:01.2 (+     0.1) ", "12:00:01.3 (+     0.1) "),
     "-r -ttt": ("1600000001.1 (+     0.0) ", "1600000001.2 (+     0.1) ", "1600000001.3 (+     0.1) "),
 }
+BETWEEN = {"nothing": "", "-i": "[00007f1f2b6a5a9a] ", "-n": "[  45] ", "-n -i": "[   0] [????????????????] "}
 PIDS = {"none": "", "-f -o": "4711 ", "-f": "[pid  4711] ", "-Y": "4711<server> ", "-f -Y": "[pid  4711<server>] "}
 
 
@@ -194,6 +195,28 @@ def test_every_form_of_a_line_gives_the_same_bytes(times: str, pids: str) -> Non
     seen = only("".join(f"{PIDS[pids]}{time}{call}\n" for time, call in zip(TIMES[times], calls, strict=True)))
     assert (seen.received, seen.sent) == ([b"abc"], [b"de"])
     assert {each.tgid for each in seen.events} == ({4711} if pids != "none" else {0})
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_numbers_and_instruction_pointers_before_a_call_are_passed_over(between: str) -> None:
+    calls = (ACCEPT, 'read(7, "abc", 100) = 3', 'write(7, "de", 2) = 2')
+    seen = only("".join(f"12 12:00:01.5 {BETWEEN[between]}{call}\n" for call in calls))
+    assert (seen.received, seen.sent) == ([b"abc"], [b"de"])
+
+
+def test_stacks_dumps_and_signals_are_straces_own_lines() -> None:
+    log = f"""\
+strace: Process 4711 attached
+{ACCEPT}
+ > /usr/lib/libc.so.6(__libc_accept+0x1a) [0xfdb8a]
+read(7, "abc", 9) = 3
+ | 00000  61 62 63                                          abc |
+--- SIGCHLD {{si_signo=SIGCHLD, si_code=CLD_EXITED}} ---
++++ exited with 0 +++
+"""
+    result = capture(log)
+    assert result.sockets[0].received == [b"abc"]
+    assert result.marks == []
 
 
 def test_the_names_that_strace_gives_processes_are_kept() -> None:
@@ -279,6 +302,81 @@ def test_peeks_move_nothing_and_discarded_bytes_are_a_gap() -> None:
         'recvmsg(7, {msg_name=NULL, msg_iov=[{iov_base="q", iov_len=1}], msg_iovlen=1, msg_flags=0}, MSG_PEEK) = 1\n'
     )
     assert seen.received == [b"abc", (5, Reason.MSG_TRUNC)]
+
+
+def test_of_urgent_bytes_the_last_is_none_of_the_stream() -> None:
+    """tcp(7): the receiver gets it by MSG_OOB alone."""
+    seen = served('sendto(7, "abcdefghi!", 10, MSG_OOB, NULL, 0) = 10\nwrite(7, "j", 1) = 1\n')
+    assert seen.joined("sent") == [b"abcdefghij"]
+
+
+def test_reads_and_writes_at_no_position_move_bytes() -> None:
+    seen = served(
+        'preadv2(7, [{iov_base="a", iov_len=1}, {iov_base="bcd", iov_len=3}], 2, -1, 0) = 4\n'
+        'pwritev2(7, [{iov_base="xyz", iov_len=3}], 1, -1, RWF_NOWAIT) = 2\n'
+    )
+    assert (seen.joined("received"), seen.joined("sent")) == ([b"abcd"], [b"xy"])
+
+
+def test_a_file_without_a_name_is_sent_like_any_other() -> None:
+    seen = served("sendfile(7<socket:[11]>, 4</memfd:body>(deleted), NULL, 3000) = 3000\n")
+    assert seen.sent == [(3000, Reason.SENDFILE)]
+    log = 'openat(AT_FDCWD, "/x", O_RDONLY) = 9</x>(deleted)\nread(9</x>(deleted), "GET / HTTP/1.1", 14) = 14\n'
+    assert capture(log).sockets == []
+
+
+RIGHTS = "msg_control=[{{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[{}]}}], msg_controllen=24"
+CARRIES = '{{msg_name=NULL, msg_namelen=0, msg_iov=[{{iov_base="x", iov_len=1}}], msg_iovlen=1, {}, msg_flags=0}}'
+
+
+def carried(number: int) -> str:
+    return CARRIES.format(RIGHTS.format(number))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_descriptor_sent_through_a_pair_is_the_same_socket_where_it_comes_out(many: bool) -> None:
+    send, receive = f"sendmsg(8, {carried(7)}, 0) = 1", f"recvmsg(9, {carried(5)}, 0) = 1"
+    if many:
+        send = f"sendmmsg(8, [{{msg_hdr={carried(7)}, msg_len=1}}], 1, 0) = 1"
+        receive = f"recvmmsg(9, [{{msg_hdr={carried(5)}, msg_len=1}}], 1, 0, NULL) = 1"
+    log = f"""\
+1 {ACCEPT}
+1 socketpair(AF_UNIX, SOCK_STREAM, 0, [8, 9]) = 0
+1 fork() = 2
+1 {send}
+1 close(7) = 0
+1 {ACCEPT}
+2 close(7) = 0
+2 {receive}
+2 read(5, "no request", 99) = 10
+1 read(7, "another", 99) = 7
+2 write(5, "no answer", 9) = 9
+2 close(5) = 0
+"""
+    result = capture(log)
+    first, second = (seen for seen in result.sockets if seen.flags == Flag.ACCEPTED)
+    assert (first.received, first.sent, first.ends) == ([b"no request"], [b"no answer"], ["close"])
+    assert second.received == [b"another"]
+    assert [mark.code for mark in result.marks] == []
+
+
+def test_a_descriptor_that_came_from_nobody_in_the_log_is_named_and_not_taken_for_an_old_one() -> None:
+    result = capture(
+        f'{ACCEPT}\nsocket(AF_UNIX, SOCK_STREAM, 0) = 9\nrecvmsg(9, {carried(7)}, 0) = 1\nwrite(7, "x", 1) = 1\n'
+    )
+    assert all(seen.sent == [] for seen in result.sockets)
+    assert [(mark.code, mark.detail) for mark in result.marks] == [
+        ("descriptor-received", "1 descriptors from a Unix socket, not known without -yy")
+    ]
+
+
+def test_messages_that_strace_left_out_are_named() -> None:
+    message = '{msg_hdr={msg_name=NULL, msg_iov=[{iov_base="one", iov_len=3}], msg_iovlen=1}, msg_len=3}'
+    result = capture(f"{ACCEPT}\nsendmmsg(7, [{message}, ...], 3, 0) = 3\n")
+    assert result.sockets[0].sent == [b"one"]
+    assert [(mark.code, mark.detail) for mark in result.marks] == [
+        ("messages-missing", "2 messages that strace left out: their bytes are missing")
+    ]
 
 
 def test_sendfile_and_splice_are_gaps_with_their_reasons() -> None:
@@ -414,7 +512,7 @@ def test_a_log_without_any_call_is_refused_and_bad_lines_are_counted() -> None:
     with pytest.raises(InputError, match="no line of it is a system call"):
         capture("hello\nworld\n")
     result = capture(ACCEPT + '\nread(7, [broken = 3\nread("x", 1) = 1\n')
-    assert [mark.detail for mark in result.marks] == ["2 lines with arguments that could not be read"]
+    assert [mark.detail for mark in result.marks] == ["2 lines with arguments that could not be read, skipped"]
 
 
 def test_every_call_of_the_table_survives_odd_arguments() -> None:
