@@ -25,6 +25,7 @@ from fixtures.asking import Asked, Client, Document, differences, exchanges, num
 from fixtures.record import SCENES, Live
 from fixtures.servers.routes import content
 from replay.cli import main
+from tests.live import exercised
 from tests.live.servers import SERVERS
 
 MISSING = [program for program in ("strace", "tcpdump") if shutil.which(program) is None]
@@ -33,6 +34,7 @@ needs_both = pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} 
 SETTLED_SECONDS = 0.5
 BUFFER_KIB = 65536  # tcpdump -B: more than all that a test sends, so that nothing is dropped on loopback
 SIZES = (0, 1, 4_095, 65_537, 300_007)
+SHORTEST = 8  # bytes at the beginning of any stream of the exerciser's, printed by strace whatever its -s
 
 Body = tuple[int, str | dict[str, int]]  # size, and its SHA-256 or the bytes missing by reason
 Told = tuple[str, str, int, Body, Body]
@@ -230,6 +232,45 @@ def test_three_recordings_of_a_proxy_and_its_upstream_say_what_its_client_saw(tm
         assert {n: (t[0], "/app" + t[1], *t[2:]) for n, t in told(back).items()} == seen
         assert {each["connection"]["side"] for each in back} == {"client"}
     assert told(imported("pcap", tmp_path / "packets.pcap")) == seen
+
+
+@needs_both
+@pytest.mark.parametrize("style", [[], ["-y"], ["-yy", "-xx"]], ids=["plain", "-y", "-yy-xx"])
+def test_every_call_of_the_exerciser_is_in_its_log_at_the_same_place(style: list[str], tmp_path: Path) -> None:
+    """All calls that move bytes through sockets, on TCP and Unix sockets, through descriptors of every origin. Left out
+    are streams in which io_uring moved bytes (named, of no size), and those that reach limits of ebpf-rec's own."""
+    program, truth, log = exercised.build(tmp_path), tmp_path / "truth.log", tmp_path / "strace.log"
+    words = [
+        "strace",
+        "-f",
+        *style,
+        "-e",
+        "trace=network,desc,process",
+        "-o",
+        str(log),
+        str(program),
+        str(truth),
+        "all",
+    ]
+    subprocess.run(words, input=b"go\n", check=True, timeout=exercised.SECONDS, stdout=subprocess.DEVNULL)
+    assert main(["import", "strace", str(log), "-o", str(tmp_path / "strace.cap")]) == 0
+    found = exercised.Recording.read(tmp_path / "strace.cap").flows
+    expected = exercised.Log.read(truth).flows
+    assert len([flow for flow in found.values() if flow.runs]) == len(expected)
+    unknown = {"io-uring", "size-limit", "message-limit"}
+    told = Counter((way, _places(flow)) for (_, way), flow in expected.items() if not unknown & _kinds(flow))
+    assert told.total() > 100
+    assert not told - Counter((way, _places(flow)) for (_, way), flow in found.items())
+
+
+def _kinds(flow: exercised.Flow) -> set[str]:
+    return {run.kind for run in flow.runs}
+
+
+def _places(flow: exercised.Flow) -> tuple[exercised.Run, ...]:
+    """Runs of one kind; a string that strace cut is data that passed. And its first bytes, which tell the stream."""
+    runs = exercised.joined([run._replace(kind="data") if run.kind == "snaplen" else run for run in flow.runs])
+    return (*runs, exercised.Run(flow.bytes()[:SHORTEST].hex(), 0, 0))
 
 
 @needs_both
