@@ -19,7 +19,7 @@ from capfile.errors import CapfileError
 from capfile.event import Event, LostRecord
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
-from capfile.records import records_of
+from capfile.records import batches_of
 from capfile.source import Region
 from replay.ledger import Ledger, RingKey, RingTally
 
@@ -30,6 +30,9 @@ MAX_RINGS: Final = 16_384  # two per CPU of the largest x86 kernel (NR_CPUS is a
 MAX_BUFFERED: Final = 2 << 30
 # Damage that may have swallowed events; a frame that came twice or late has not.
 _SWALLOWS: Final = frozenset({"cut", "damaged", "missing", "limit"})
+_SEQUENCE: Final = 4  # of an event, by their places, because every event comes by
+_TIME: Final = 5
+assert Event._fields[_SEQUENCE : _TIME + 1] == ("sequence", "time")
 Facts = Process | Socket | Mark
 Item = Event | Facts
 
@@ -125,7 +128,7 @@ class _Merge:
             # Most of the time the same ring has the next event too: no need to go through the heap for it.
             limit = min(bound, heap[0][0]) if heap else bound
             for event in ring.events:
-                if event.time >= limit:
+                if event[_TIME] >= limit:
                     heapq.heappush(heap, (event.time, ring.rank, ring.number, ring, event))
                     break
                 yield event
@@ -157,18 +160,21 @@ class _RingQueue:
         while self.chunks:
             chunk, layout = self.chunks.popleft()
             try:
-                for record in records_of(pieces(chunk), layout):
-                    if isinstance(record, LostRecord):
-                        tally.perf_lost += record.lost
-                        continue
-                    if record.sequence == tally.next:
-                        tally.next = record.sequence + 1
-                    else:
-                        self.ledger.jump(tally, record.sequence, record.time)
-                    tally.damaged = False
-                    tally.records += 1
-                    tally.last_time = record.time
-                    yield record
+                for batch in batches_of(pieces(chunk), layout):
+                    for record in batch:
+                        if type(record) is not Event:
+                            assert isinstance(record, LostRecord)
+                            tally.perf_lost += record.lost
+                            continue
+                        number = record[_SEQUENCE]
+                        if number == tally.next:
+                            tally.next = number + 1
+                        else:
+                            self.ledger.jump(tally, number, record.time)
+                        tally.damaged = False
+                        tally.records += 1
+                        tally.last_time = record[_TIME]
+                        yield record
             except CapfileError as error:
                 self.ledger.unreadable(self.key, f"chunk of CPU {self.key[0]} unreadable: {error}")
             tally.waiting -= 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from capfile.event import Event
 from replay.connections import Connections, MakeListener, SidePolicy
 from replay.dispatch import Conversation, Result
 from replay.events import ordered
@@ -50,6 +51,9 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
     streams = Streams(ledger)
     connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener)
     for item in ordered(recording.frames(), outlook, ledger):
+        if type(item) is Event and (next_step := streams.next_in_order(item)) is not None:
+            yield from connections.feed(next_step)
+            continue
         processes.feed(item)
         for step in streams.feed(item):
             yield from connections.feed(step)

@@ -127,32 +127,33 @@ class Streams:
         }
 
     def feed(self, item: Item) -> list[Step]:
-        """Everything that this event makes known."""
+        """Everything that this item makes known."""
         if type(item) is not Event:
             return self._introduce(item) if isinstance(item, Socket) else []
-        return self._next_in_order(item) or self._any(item)
+        step = self.next_in_order(item)
+        return self._any(item) if step is None else [step]
 
-    def _next_in_order(self, event: Event) -> list[Step]:
+    def next_in_order(self, event: Event) -> Step | None:
         """The usual case by itself, because it is nearly every event: the next bytes of a known socket, all captured.
 
-        Decides nothing that `_any` would decide otherwise; empty if anything is unusual.
+        Decides nothing that `feed` would decide otherwise; None if anything is unusual, and nothing was done.
         """
         # fmt: off
         (_, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _,
          payload) = event
         # fmt: on
         if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self._unsettled:
-            return []
+            return None
         socket = self._sockets.get((inode, generation))
         if socket is None or socket.tgid != tgid:
-            return []
+            return None
         direction = socket.send if number == _SEND else socket.receive
         if position != direction.next or direction.held or direction.ended:
-            return []
+            return None
         direction.started = True
         direction.last_time = time
         direction.next = position + size
-        return [(socket, direction.number, Bytes(position, time, bytes(payload)))]
+        return socket, direction.number, Bytes(position, time, bytes(payload))
 
     def _any(self, item: Event) -> list[Step]:
         """Any event, with everything that can be the matter."""

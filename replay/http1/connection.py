@@ -106,8 +106,8 @@ class Http1Connection:
         if flow == "response" and type(event) is Bytes and framer.position in (event.position, -1):
             response = whole_response(event, request.method, self._keep)
             if response is not None:
-                self.request_framer.pass_by(asked)
-                framer.pass_by(event)
+                self.request_framer.position = request.end_position
+                framer.position = response.end_position
                 self._ordinal += 1
                 return [
                     usual_exchange(

@@ -111,13 +111,6 @@ class Framer:
             self.losses or self.doubt or self.late or self._skipped or self._began or self._hand_over_next
         )
 
-    def pass_by(self, event: Bytes) -> None:
-        """At rest: messages that are whole in this event were read elsewhere."""
-        if self.position < 0:
-            self.first_position = event.position
-        self._fresh = False
-        self.position = event.position + len(event.data)
-
     def _jump(self, event: Bytes) -> None:
         if event.position > self.position:
             hole = event.position - self.position

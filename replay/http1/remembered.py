@@ -39,14 +39,17 @@ def strict_request(raw: bytes) -> tuple[RequestHead, Declared] | None:
     start = strict_request_line(line)
     if start is None or not raw.endswith(_END):
         return None
-    short = len(lines) <= MAX_REMEMBERED_HEAD_BYTES
-    fields = _request_fields(lines, start[2]) if short else _fields(lines, start[2], "request")
-    return fields and (request_head(*start, fields[0]), fields[1])
+    method, target, version = start
+    remembered = version == "HTTP/1.1" and len(lines) <= MAX_REMEMBERED_HEAD_BYTES
+    fields = request_fields(lines) if remembered else _fields(lines, version, "request")
+    return fields and (request_head(method, target, version, fields[0]), fields[1])
 
 
 @lru_cache(HEADS_REMEMBERED)
-def _request_fields(lines: bytes, version: str) -> Fields | None:
-    return _fields(lines, version, "request")
+def request_fields(lines: bytes) -> Fields | None:
+    """What stands behind the line of an HTTP/1.1 request, up to and with the empty line, if it keeps to the grammar;
+    for at most MAX_REMEMBERED_HEAD_BYTES."""
+    return _fields(lines, "HTTP/1.1", "request")
 
 
 def strict_response(raw: bytes) -> tuple[ResponseHead, Declared] | None:

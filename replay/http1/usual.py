@@ -12,11 +12,13 @@ from typing import Final
 
 from replay.exchange import Body, Connection, Exchange, ProcessFacts, Request, Response
 from replay.http1.bodies import EMPTY_BODY
-from replay.http1.limits import MAX_HEAD_BYTES
-from replay.http1.remembered import strict_request, strict_response
+from replay.http1.heads import METHODS, strict_request_line
+from replay.http1.limits import MAX_HEAD_BYTES, MAX_REMEMBERED_HEAD_BYTES
+from replay.http1.remembered import request_fields, strict_response
 from replay.stream import Bytes
 
 _END: Final = b"\r\n\r\n"
+_METHODS: Final = METHODS - {"CONNECT"}  # behind which HTTP goes on
 
 
 def whole_request(event: Bytes, keep: int) -> Request | None:
@@ -24,22 +26,23 @@ def whole_request(event: Bytes, keep: int) -> Request | None:
     Bodies of more than `keep` bytes are not kept whole, which is unusual."""
     data = event.data
     stop = data.find(_END, 0, MAX_HEAD_BYTES) + 4
-    raw = data[:stop]
-    strict = strict_request(raw)
-    if strict is None:
+    line_end = data.find(b"\r\n", 0, stop)
+    if not 0 < line_end < stop <= MAX_REMEMBERED_HEAD_BYTES:
         return None
-    head, declared = strict
-    if not declared.simple or head.problems or head.version != "HTTP/1.1" or head.method == "CONNECT":
+    start = strict_request_line(data[:line_end])
+    fields = request_fields(data[line_end + 2 : stop])
+    if start is None or fields is None:
+        return None
+    method, target, version = start
+    headers, declared = fields
+    if not declared.simple or method not in _METHODS or version != "HTTP/1.1":
         return None
     framing = declared.framing
     body = _body(data, stop, 0 if framing is None else framing.length, keep)
     if body is None:
         return None
     position, time = event.position, event.time
-    return Request(
-        head.method, head.target, head.version, head.headers, body, (), raw, position, position + len(data),
-        time, time,
-    )  # fmt: skip
+    return Request(method, target, version, headers, body, (), data[:stop], position, position + len(data), time, time)
 
 
 def whole_response(event: Bytes, method: str, keep: int) -> Response | None:
@@ -72,10 +75,12 @@ def whole_response(event: Bytes, method: str, keep: int) -> Response | None:
 
 def _body(data: bytes, start: int, length: int, keep: int) -> Body | None:
     """The body of `length` bytes if it is all that follows `start`."""
-    if start + length != len(data) or length > keep:
+    if start + length != len(data):
         return None
     if not length:
         return EMPTY_BODY
+    if length > keep:
+        return None
     content = data[start:]
     return Body(length, length, content, sha256(content).hexdigest())
 

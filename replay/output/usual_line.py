@@ -7,37 +7,40 @@ repeat themselves) is encoded once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from replay.document import connection_document, process_document
-from replay.exchange import Body, Exchange, Headers
+from replay.exchange import Body, Connection, Exchange, Headers, ProcessFacts
+from replay.http1.bodies import EMPTY_BODY
 from replay.output.moments import second
 
-# Pieces kept, and the largest of them: at most 8 MiB in all.
+# Pieces of each kind that are kept, and the largest of them: at most 16 MiB in all.
 MAX_PIECES: Final = 2048
 MAX_PIECE_BYTES: Final = 4096
 
 _LINE: Final = (
-    b'{"kind":"exchange","schema":1,"id":%b,"protocol":%b,"connection":%b,"process":%b,"started_at":"%b.%09dZ",'
-    b'"duration_ns":%d,"timing":{"request_ns":%d,"wait_ns":%d,"response_ns":%d},'
-    b'"request":{"method":%b,"target":%b,"version":%b,"headers":%b,"trailers":[],"body":%b},'
-    b'"response":{"status":%d,"reason":%b,"version":%b,"headers":%b,"trailers":[],"body":%b,"informational":[]},'
-    b'"complete":true,"completeness":"complete","problems":[],'
+    b'{"kind":"exchange","schema":1,"id":%b,"protocol":"http/1.1"%b,"started_at":"%b.%09dZ","duration_ns":%d,'
+    b'"timing":{"request_ns":%d,"wait_ns":%d,"response_ns":%d},'
+    b'"request":{"method":%b,"target":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b},'
+    b'"response":{"status":%d,"reason":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b,'
+    b'"informational":[]},"complete":true,"completeness":"complete","problems":[],'
     b'"evidence":{"request":[%d,%d],"response":[%d,%d]}}\n'
 )
+_WHO: Final = b',"connection":%b,"process":%b'
 _BODY: Final = b'{"size":%d,"captured":%d,"encoding":"utf-8","data":%b,"sha256":"%b"}'
 _JSON: Final = msgspec.json.Encoder().encode
+_NO_BODY: Final = _BODY % (0, 0, b'""', EMPTY_BODY.sha256.encode())
 
 
 class UsualLines:
     """Makes lines, and keeps the pieces that are likely to come again."""
 
     def __init__(self) -> None:
-        # by the identity of what a piece was made from, which lives on in here, so that its id stays its own
-        self._pieces: dict[int, tuple[object, bytes]] = {}
+        # By the identity of what a piece was made from, which lives on in here, so that its id stays its own.
+        self._connections: dict[int, tuple[Connection, ProcessFacts | None, bytes]] = {}
+        self._fields: dict[int, tuple[Headers, bytes]] = {}
         self._second: int | None = None  # the last that was written as text
         self._second_text = b""
 
@@ -46,64 +49,50 @@ class UsualLines:
         request, response = exchange.request, exchange.response
         if request is None or response is None or exchange.problems or exchange.completeness != "complete":
             return None
-        if request.longest_stall_ns or response.longest_stall_ns:
+        if request.longest_stall_ns or response.longest_stall_ns or exchange.protocol != "http/1.1":
             return None
         if request.trailers or response.trailers or response.informational:
             return None
-        asked, answered = _body(request.body), _body(response.body)
+        if request.version != "HTTP/1.1" or response.version != "HTTP/1.1":
+            return None
+        asked = _NO_BODY if request.body is EMPTY_BODY else _body(request.body)
+        answered = _NO_BODY if response.body is EMPTY_BODY else _body(response.body)
         if asked is None or answered is None:
             return None
-        pieces = self._pieces
-        known = pieces.get(id(exchange.connection))
-        connection = self._encode(connection_document, exchange.connection) if known is None else known[1]
-        known = pieces.get(id(exchange.process))
-        process = self._encode(process_document, exchange.process) if known is None else known[1]
-        known = pieces.get(id(request.headers))
-        request_headers = self._encode(_as_it_is, request.headers) if known is None else known[1]
-        known = pieces.get(id(response.headers))
-        response_headers = self._encode(_as_it_is, response.headers) if known is None else known[1]
+        who = self._connections.get(id(exchange.connection))
+        if who is None or who[1] is not exchange.process:
+            who = self._know(exchange.connection, exchange.process)
+        request_fields = self._fields.get(id(request.headers)) or self._encode(request.headers)
+        response_fields = self._fields.get(id(response.headers)) or self._encode(response.headers)
         seconds, nanoseconds = divmod(exchange.started_at, 1_000_000_000)
         if seconds != self._second:
             self._second, self._second_text = seconds, second(seconds).encode()
         return _LINE % (
-            _JSON(exchange.id),
-            _JSON(exchange.protocol),
-            connection,
-            process,
-            self._second_text,
-            nanoseconds,
-            exchange.duration_ns,
-            exchange.request_ns,
-            exchange.wait_ns,
-            exchange.response_ns,
-            _JSON(request.method),
-            _JSON(request.target),
-            _JSON(request.version),
-            request_headers,
-            asked,
-            response.status,
-            _JSON(response.reason),
-            _JSON(response.version),
-            response_headers,
-            answered,
-            request.position,
-            request.end_position,
-            response.position,
-            response.end_position,
-        )
+            _JSON(exchange.id), who[2], self._second_text, nanoseconds, exchange.duration_ns,
+            exchange.request_ns, exchange.wait_ns, exchange.response_ns,
+            _JSON(request.method), _JSON(request.target), request_fields[1], asked,
+            response.status, _JSON(response.reason), response_fields[1], answered,
+            request.position, request.end_position, response.position, response.end_position,
+        )  # fmt: skip
 
-    def _encode(self, make: Callable[[Any], Any], fact: object) -> bytes:
-        """The piece of a line that the document `make` makes of `fact` is; keep it."""
-        piece = _JSON(make(fact))
+    def _know(
+        self, connection: Connection, process: ProcessFacts | None
+    ) -> tuple[Connection, ProcessFacts | None, bytes]:
+        piece = _WHO % (_JSON(connection_document(connection)), _JSON(process_document(process)))
+        known = connection, process, piece
         if len(piece) <= MAX_PIECE_BYTES:
-            if len(self._pieces) >= MAX_PIECES:
-                self._pieces.clear()
-            self._pieces[id(fact)] = fact, piece
-        return piece
+            if len(self._connections) >= MAX_PIECES:
+                self._connections.clear()
+            self._connections[id(connection)] = known
+        return known
 
-
-def _as_it_is(headers: Headers) -> Headers:
-    return headers
+    def _encode(self, headers: Headers) -> tuple[Headers, bytes]:
+        known = headers, _JSON(headers)
+        if len(known[1]) <= MAX_PIECE_BYTES:
+            if len(self._fields) >= MAX_PIECES:
+                self._fields.clear()
+            self._fields[id(headers)] = known
+        return known
 
 
 def _body(body: Body) -> bytes | None:
