@@ -41,7 +41,13 @@ class Reader:
     """
 
     def __init__(
-        self, file: BinaryIO, *, follow: bool = False, lazy: bool = False, wanted: Wanted | None = None
+        self,
+        file: BinaryIO,
+        *,
+        follow: bool = False,
+        lazy: bool = False,
+        wanted: Wanted | None = None,
+        sound: int = 0,
     ) -> None:
         """`file` is read from its present position.
 
@@ -50,11 +56,13 @@ class Reader:
         stay in the file (`Chunk.data` is a `Region`), so that listing needs no memory for them.
         `wanted(offset, chunk without data)`: other chunks are passed over unread and unverified; `offset` counts from
         the segment's first byte.
+        `sound`: up to where an earlier reader of the same bytes found nothing wrong. Checksums of lazy chunks before it
+        are not compared again.
         """
         self._file = file
         self._wanted = wanted
         self._source = source_of(file)
-        self._scanner = Scanner(self._source, lazy)
+        self._scanner = Scanner(self._source, lazy, sound)
         self._position = 0
         self._searched = 0  # while following: up to where damage was searched for a whole frame
         self._tag: int | None = None
@@ -68,6 +76,7 @@ class Reader:
         self.end: End | None = None
         self.counts: Counter[FrameKind] = Counter()
         self.passed_over = 0  # chunks that were not wanted
+        self.sound = 0  # nothing is wrong before this offset, and everything there was read
         self.report = Report()
 
     @classmethod
@@ -100,6 +109,8 @@ class Reader:
         while (raw := self._next()) is not None:
             self._position = raw.end
             frame = self._accept(raw)
+            if not self.passed_over and not self.report.entries:
+                self.sound = raw.end
             self._source.release(raw.end)
             if frame is not None:
                 self.offset = raw.offset

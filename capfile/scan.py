@@ -45,10 +45,12 @@ class RawFrame:
 
 
 class Scanner:
-    """Frames of a source, by offset. `lazy`: chunk payloads stay in the file where the source allows it."""
+    """Frames of a source, by offset. `lazy`: chunk payloads stay in the file where the source allows it. Those before
+    `sound` are known to have the right checksum, and are not read for it again."""
 
-    def __init__(self, source: Source, lazy: bool = False) -> None:
+    def __init__(self, source: Source, lazy: bool = False, sound: int = 0) -> None:
         self.source = source
+        self._sound = sound
         self._load = 0 if lazy else LOAD_AT_ONCE
         self._wasted = 0  # bytes checksummed for candidates that were none
         self.searched = 0  # how far the last search looked
@@ -68,7 +70,7 @@ class Scanner:
         payload: bytes | Region
         if self.source.seekable and head.kind not in _METADATA and head.length > self._load:
             payload = Region(self.source, start, head.length)
-            crc = head.checksum(_all(payload))
+            crc = head.crc if offset < self._sound else head.checksum(_all(payload))
         else:
             payload = self.source.read(start, head.length)
             if len(payload) < head.length:

@@ -64,6 +64,7 @@ class Segment:
     header: Header
     reader: Reader  # the last that read it: knows how that went
     wanted: Wanted | None = None  # which chunks are read; None: all
+    sound: int = 0  # up to here a reader has found nothing wrong: later ones need not compare the checksums
 
     def chunks_of(self, lives: Mapping[int, Sequence[int]]) -> Wanted:
         """The chunks in which these sockets may be; the file's index, if it has one, knows more than their times."""
@@ -73,8 +74,10 @@ class Segment:
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
         self.file.seek(0)
-        self.reader = Reader(self.file, lazy=True, wanted=self.wanted)  # chunks stay in the file until they are decoded
+        # chunks stay in the file until they are decoded
+        self.reader = Reader(self.file, lazy=True, wanted=self.wanted, sound=self.sound)
         yield from frames(self.reader)
+        self.sound = max(self.sound, self.reader.sound)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import accumulate
 from pathlib import Path
 
 import msgpack
@@ -332,3 +333,30 @@ def test_two_writers_of_one_recording_differ_in_their_tags() -> None:
 def test_compression_changes_no_byte() -> None:
     assert plain(compressed(chunk(3, 500))) == chunk(3, 500)
     assert compressed(chunk(3, 500)).codec == "zstd"
+
+
+def test_checksums_are_compared_once_where_nothing_was_wrong(tmp_path: Path) -> None:
+    """The second reader believes the first up to where that came, and compares from there on."""
+    path = tmp_path / "twice.cap"
+    path.write_bytes(written([header(), chunk(0), chunk(1), chunk(2)]))
+    starts = list(accumulate([len(each) for each in raw_frames(path.read_bytes())], initial=0))
+    with Reader.open(path, lazy=True) as first:
+        found = list(first)
+    assert first.sound == path.stat().st_size
+    changed = bytearray(path.read_bytes())
+    for number in (1, 2):  # the last byte of the first two chunks
+        changed[starts[number + 1] - 1] ^= 1
+    path.write_bytes(changed)
+    with Reader.open(path, lazy=True) as comparing:
+        assert len(list(comparing)) == len(found) - 2
+    assert comparing.sound == starts[1]
+    with path.open("rb") as file:
+        assert len(list(Reader(file, lazy=True, sound=starts[2]))) == len(found) - 1
+
+
+def test_what_was_passed_over_unread_is_not_called_sound(tmp_path: Path) -> None:
+    path = tmp_path / "passed.cap"
+    path.write_bytes(written([header(), chunk(0), chunk(1)]))
+    with Reader.open(path, lazy=True, wanted=lambda offset, chunk: False) as reader:
+        list(reader)
+    assert reader.sound == len(raw_frames(path.read_bytes())[0])
