@@ -1,120 +1,268 @@
 """A recording in, the lines of its results out, made by several processes and byte for byte as one would make them.
 
-Every process reads the whole recording up to the streams, which is a small part of the work, and converses only on its
-share of the connections. All of them count what the listeners hear in the same way; by that count the parent puts their
-lines into the one order.
+This process reads the recording up to the conversations, which cannot be divided, and numbers what they hear. It holds
+some of the conversations and sends the others' events to its workers, in batches. A worker sends back the lines of its
+results with their numbers; by these all lines come into the one order.
 """
 
 from __future__ import annotations
 
-import heapq
 import multiprocessing
 import pickle
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from multiprocessing.connection import Connection as Pipe
-from typing import Final
+from multiprocessing.process import BaseProcess
+from operator import itemgetter
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
 
-from replay.connections import SidePolicy
+from replay.connections import Listener, SidePolicy
 from replay.dispatch import Conversation, Result
 from replay.exchange import Connection, ProcessFacts
 from replay.pipeline import listen
 from replay.source import prefixes, recordings
-from replay.stream import Eof, Flow, StreamEvent
+from replay.stream import Bytes, Eof, Flow, StreamEvent
 
 MAX_JOBS: Final = 64
-BATCH: Final = 256  # lines sent at a time
+# An event waits until so many, or so many bytes, go to its worker together, or until so many were heard by all.
+BATCH: Final = 256
+BATCH_BYTES: Final = 1 << 20
+PATIENCE: Final = 8192
+MAX_UNANSWERED: Final = 8  # batches on their way to and from one worker: bounds the lines that wait for their turn
+# Of 100 conversations, those that are held here beside one worker: reading and putting in order is nearly as much work
+# as conversing. Beside more workers it is all that this process does.
+OWN: Final = 5
+_SCATTER: Final = 61  # coprime to 100, so that neighbours go different ways
 
-Line = tuple[int, int, int, bytes]  # recording, count of what was heard, place among its results, the line
+Line = tuple[int, bytes]  # the number of what was heard, and the line that came of it
 Encode = Callable[[Result], bytes | None]  # None: not wanted
+# (number, conversation, flow, (position, time, bytes)) or (…, another event); with flow "" the beginning or None
+Task = tuple[int, int, str, Any]
+_NUMBER: Final = itemgetter(0)
+_DIED: Final = "a worker process ended before its work was done"
 
 
 def lines(files: Sequence[str], side: SidePolicy, encode: Encode, jobs: int) -> Generator[bytes, None, None]:
-    """The encoded results of all recordings, in order. What a process raises is raised here."""
-    context = multiprocessing.get_context("fork")  # `encode` is a closure over the command line
-    pipes, workers = [], []
-    for share in range(jobs):
-        ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(theirs, files, side, encode, share, jobs), daemon=True)
-        worker.start()
-        theirs.close()
-        pipes.append(ours)
-        workers.append(worker)
-    try:
-        for line in heapq.merge(*map(_received, pipes)):
-            yield line[-1]
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+    """The encoded results of all recordings, in order. What a worker raises is raised here."""
+    with closing(_Workers(encode, jobs - 1)) as workers:
+        found = recordings(files)
+        number = 0
+        waiting: list[Line] = []
+        for recording, prefix in zip(found, prefixes(len(found)), strict=True):
+            with closing(recording):
+                for heard in listen(recording, side, prefix, workers.listener):
+                    number += 1
+                    if type(heard) is tuple:
+                        workers.tell(number, *heard)
+                    elif (line := encode(heard)) is not None:
+                        waiting.append((number, line))
+                    if not number % BATCH:
+                        waiting += workers.answers(number)
+                        waiting, whole = _divided(waiting, workers.complete(number))
+                        yield from whole
+        workers.finish()
+        waiting += workers.answers(number)
+        yield from _divided(waiting, number)[1]
 
 
-def _received(pipe: Pipe) -> Iterator[Line]:
-    """What one process sends, until it sends an empty batch."""
-    while batch := pickle.loads(pipe.recv_bytes()):  # from our own child
-        if isinstance(batch, Exception):
-            raise batch
-        yield from batch
+def _divided(waiting: list[Line], number: int) -> tuple[list[Line], list[bytes]]:
+    """What must wait for others before it, and the lines up to `number` in order."""
+    waiting.sort(key=_NUMBER)  # stable: the lines of one number come from one process, in their order
+    end = bisect_right(waiting, number, key=_NUMBER)
+    return waiting[end:], [line for _, line in waiting[:end]]
 
 
-def _work(pipe: Pipe, files: Sequence[str], side: SidePolicy, encode: Encode, share: int, jobs: int) -> None:
-    with suppress(BrokenPipeError):  # the parent wants no more
-        try:
-            batch: list[Line] = []
-            for line in _share(files, side, encode, share, jobs):
-                batch.append(line)
-                if len(batch) >= BATCH:
-                    pipe.send_bytes(pickle.dumps(batch))
-                    batch = []
-            pipe.send_bytes(pickle.dumps(batch))
-            if batch:
-                pipe.send_bytes(pickle.dumps([]))
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            pipe.send_bytes(pickle.dumps(error))
+class _Far:
+    """A listener that hands on what it hears, for the conversation in a worker."""
 
-
-def _share(files: Sequence[str], side: SidePolicy, encode: Encode, share: int, jobs: int) -> Iterator[Line]:
-    found = recordings(files)
-    for number, (recording, prefix) in enumerate(zip(found, prefixes(len(found)), strict=True)):
-        count = _Count()
-
-        def make(connection: Connection, process: ProcessFacts | None, offset: int, count: _Count = count) -> _Listener:
-            mine = connection.generation % jobs == share
-            return _Listener(count, connection, Conversation(connection, process, offset) if mine else None)
-
-        with closing(recording):
-            for heard, place, result in listen(recording, side, prefix, make):
-                line = encode(result)
-                if line is not None:
-                    yield number, heard, place, line
-
-
-class _Count:
-    """What all listeners of one recording have heard, together."""
-
-    def __init__(self) -> None:
-        self.heard = 0
-
-
-class _Listener:
-    """Hears every event; converses if the connection is of this process's share. Results come with their place."""
-
-    def __init__(self, count: _Count, connection: Connection, conversation: Conversation | None) -> None:
+    def __init__(self, connection: Connection, worker: _Worker, key: int) -> None:
         self.connection = connection
-        self._count = count
-        self._conversation = conversation
+        self._worker = worker
+        self._key = key
         self._open = 2
 
     @property
     def ended(self) -> bool:
         return not self._open
 
-    def feed(self, flow: Flow, event: StreamEvent) -> list[tuple[int, int, Result]]:
-        self._count.heard += 1
-        self._open -= type(event) is Eof
-        if self._conversation is None:
-            return []
-        results = self._conversation.feed(flow, event)
-        return [(self._count.heard, place, result) for place, result in enumerate(results)]
+    def feed(self, flow: Flow, event: StreamEvent) -> list[tuple[_Worker, int, Flow, StreamEvent]]:
+        if type(event) is Eof:
+            self._open -= 1
+            if not self._open:
+                self._worker.over.append(self._key)
+        return [(self._worker, self._key, flow, event)]
+
+
+class _Workers:
+    """The other processes, and who of them holds which conversation."""
+
+    def __init__(self, encode: Encode, count: int) -> None:
+        self._workers: list[_Worker] = []
+        self._answers: SimpleQueue[tuple[_Worker, bytes]] = SimpleQueue()
+        self._told = 0  # the number up to which all batches were sent
+        self._conversations = 0
+        self._own = OWN if count == 1 else 0 if count else 100
+        context = multiprocessing.get_context("fork")  # `encode` is a closure over the command line
+        pipes = [context.Pipe() for _ in range(count)]
+        for ours, theirs in pipes:
+            others = [end for pair in pipes for end in pair if end is not theirs]
+            process = context.Process(target=_work, args=(theirs, others, encode), daemon=True)
+            process.start()
+            self._workers.append(_Worker(process, ours))
+        for _, theirs in pipes:
+            theirs.close()
+        for worker in self._workers:  # now that nothing is forked any more
+            Thread(target=worker.listen, args=(self._answers,), daemon=True).start()
+
+    def listener(self, connection: Connection, process: ProcessFacts | None, clock_offset_ns: int) -> Listener:
+        """A conversation here, or the ear of one elsewhere."""
+        self._conversations = key = self._conversations + 1
+        if key * _SCATTER % 100 < self._own:
+            return Conversation(connection, process, clock_offset_ns)
+        worker = self._workers[key % len(self._workers)]
+        worker.batch.append((0, key, "", (connection, process, clock_offset_ns)))
+        return _Far(connection, worker, key)
+
+    def tell(self, number: int, worker: _Worker, key: int, flow: Flow, event: StreamEvent) -> None:
+        """Have a conversation elsewhere hear an event."""
+        worker.tell((number, key, flow, event))
+        while len(worker.unanswered) > MAX_UNANSWERED:
+            self._receive()
+
+    def answers(self, number: int) -> list[Line]:
+        """The lines that came until now; send what waited too long."""
+        if number - self._told >= PATIENCE:
+            self._told = number
+            for worker in self._workers:
+                worker.send()
+        while not self._answers.empty():
+            self._receive()
+        lines: list[Line] = []
+        for worker in self._workers:
+            lines += worker.lines
+            worker.lines = []
+        return lines
+
+    def complete(self, number: int) -> int:
+        """Up to where all lines are here, if `number` is the last that was heard."""
+        return min([worker.complete(number) for worker in self._workers], default=number)
+
+    def finish(self) -> None:
+        """Wait for everything."""
+        for worker in self._workers:
+            worker.send()
+        while any(worker.unanswered for worker in self._workers):
+            self._receive()
+
+    def _receive(self) -> None:
+        worker, answer = self._answers.get()
+        worker.answered(answer)
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.close()
+
+
+class _Worker:
+    """One other process, as this one knows it."""
+
+    def __init__(self, process: BaseProcess, pipe: Pipe) -> None:
+        self.batch: list[Task] = []
+        self.over: list[int] = []  # conversations of which nothing follows, but for what is about to be told
+        self.unanswered: deque[int] = deque()  # the first number of each batch that was sent
+        self.lines: list[Line] = []
+        self._process = process
+        self._pipe = pipe
+        self._bytes = 0
+        self._forgotten: list[int] = []
+
+    def listen(self, answers: SimpleQueue[tuple[_Worker, bytes]]) -> None:
+        """Take its answers as they come: neither side ever waits for the other to listen."""
+        with suppress(EOFError, OSError):
+            while True:
+                answers.put((self, self._pipe.recv_bytes()))
+        answers.put((self, b""))
+
+    def tell(self, task: Task) -> None:
+        """One more event."""
+        event = task[3]
+        if type(event) is Bytes:
+            task = (*task[:3], (event.position, event.time, event.data))
+            self._bytes += len(event.data)
+        self.batch.append(task)
+        if len(self.batch) >= BATCH or self._bytes >= BATCH_BYTES:
+            self.send()
+
+    def send(self) -> None:
+        """What waited."""
+        if self.batch:
+            # A conversation that is shown no more does not hear its end, and must be forgotten all the same.
+            self.batch += [(0, key, "", None) for key in self._forgotten]
+            self._forgotten, self.over = self.over, []
+            self.unanswered.append(self._first())
+            try:
+                self._pipe.send_bytes(pickle.dumps(self.batch, pickle.HIGHEST_PROTOCOL))
+            except BrokenPipeError:  # not that of the output, whose reader may go away
+                raise RuntimeError(_DIED) from None
+            self.batch, self._bytes = [], 0
+
+    def _first(self) -> int:
+        return next((number for number, *_ in self.batch if number), 0)
+
+    def answered(self, answer: bytes) -> None:
+        """The lines of the oldest batch."""
+        if not answer:
+            raise RuntimeError(_DIED)
+        found = pickle.loads(answer)  # from our own child
+        if isinstance(found, Exception):
+            raise found
+        self.unanswered.popleft()
+        self.lines += found
+
+    def complete(self, number: int) -> int:
+        """Up to where its lines are here."""
+        first = next((first for first in self.unanswered if first), 0) or self._first()
+        return first - 1 if first else number
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.join()
+        self._pipe.close()
+
+
+def _work(pipe: Pipe, others: list[Pipe], encode: Encode) -> None:
+    for other in others:  # held here too they would never be at their end
+        other.close()
+    conversations: dict[int, Conversation] = {}
+    with suppress(BrokenPipeError, EOFError):  # the parent wants no more
+        while True:
+            batch: list[Task] = pickle.loads(pipe.recv_bytes())  # from our own parent
+            try:
+                answer: list[Line] | Exception = list(_converse(conversations, batch, encode))
+            except Exception as error:
+                answer = error
+            pipe.send_bytes(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+
+
+def _converse(conversations: dict[int, Conversation], batch: list[Task], encode: Encode) -> Iterator[Line]:
+    for number, key, flow, what in batch:
+        if not flow:
+            if what is None:
+                conversations.pop(key, None)
+            else:
+                conversations[key] = Conversation(*what)
+            continue
+        conversation = conversations[key]
+        event = Bytes(*what) if type(what) is tuple else what
+        for result in conversation.feed(flow, event):  # type: ignore[arg-type]  # a Flow, since it is not ""
+            line = encode(result)
+            if line is not None:
+                yield number, line
+        if conversation.ended:
+            del conversations[key]
