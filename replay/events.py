@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeGuard
 
 from capfile.codec import pieces
 from capfile.damage import Damage
@@ -19,7 +19,7 @@ from capfile.errors import CapfileError
 from capfile.event import Event, LostRecord
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
-from capfile.records import batches_of
+from capfile.records import Record, batches_of
 from capfile.source import Region
 from replay.ledger import Ledger, RingKey, RingTally
 
@@ -51,6 +51,14 @@ class Outlook(Protocol):
 
 def ordered(frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
     """Every event of the recording in one order, and the facts that the recorder wrote beside them at their times."""
+    for run in ordered_runs(frames, outlook, ledger):
+        yield from run
+
+
+def ordered_runs(
+    frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger
+) -> Iterator[Sequence[Item]]:
+    """The same in the pieces in which they come, for whoever counts the nanoseconds of each event."""
     merge = _Merge(ledger)
     for frame in frames:
         merge.add(frame)
@@ -105,14 +113,16 @@ class _Merge:
             self._push(ring)
 
     def _push(self, ring: _RingQueue) -> None:
-        event = next(ring.events, None)
-        ring.idle = event is None
-        if event is None:
-            ring.events = ring.walk()  # a finished generator stays finished; the next chunk needs a new one
-        else:
-            heapq.heappush(self._heap, (event.time, ring.rank, ring.number, ring, event))
+        if ring.advance():
+            self._wait(ring, 0)
 
-    def release(self, bound: int) -> Iterator[Item]:
+    def _wait(self, ring: _RingQueue, at: int) -> None:
+        """The next event of the ring is that at index `at` of its run."""
+        ring.at = at
+        event = ring.run[at]
+        heapq.heappush(self._heap, (event[_TIME], ring.rank, ring.number, ring, event))
+
+    def release(self, bound: int) -> Iterator[Sequence[Item]]:
         """Everything earlier than `bound`, in order."""
         heap = self._heap
         if self._buffered > MAX_BUFFERED:
@@ -122,27 +132,34 @@ class _Merge:
                 bound = FOREVER
         while heap and heap[0][0] < bound:
             _, _, _, ring, item = heapq.heappop(heap)
-            yield item
             if ring is None:
+                yield (item,)
                 continue
-            # Most of the time the same ring has the next event too: no need to go through the heap for it.
+            # Most of the time the same ring has the next events too: no need to go through the heap for them.
             limit = min(bound, heap[0][0]) if heap else bound
-            for event in ring.events:
-                if event[_TIME] >= limit:
-                    heapq.heappush(heap, (event.time, ring.rank, ring.number, ring, event))
+            start, end = ring.at, ring.at + 1
+            while True:
+                run = ring.run
+                while end < len(run) and run[end][_TIME] < limit:
+                    end += 1
+                yield run[start:end]
+                if end < len(run):
+                    self._wait(ring, end)
                     break
-                yield event
-            else:
-                ring.idle = True
-                ring.events = ring.walk()
+                if not ring.advance():
+                    break
+                if ring.run[0][_TIME] >= limit:
+                    self._wait(ring, 0)
+                    break
+                start, end = 0, 1
         if not heap:
             self._buffered = 0
 
 
 class _RingQueue:
-    """The chunks of one ring that were read and not yet decoded."""
+    """The chunks of one ring that were read and not yet decoded, and the run of its events that is being let go."""
 
-    __slots__ = ("chunks", "events", "idle", "key", "ledger", "number", "rank", "tally")
+    __slots__ = ("_runs", "at", "chunks", "idle", "key", "ledger", "number", "rank", "run", "tally")
 
     def __init__(self, key: RingKey, ledger: Ledger) -> None:
         self.key = key
@@ -152,29 +169,64 @@ class _RingQueue:
         self.tally: RingTally = ledger.tally(key)
         self.chunks: deque[tuple[Chunk, EventLayout | None]] = deque()
         self.idle = True
-        self.events: Iterator[Event] = self.walk()
+        self.run: Sequence[Event] = ()
+        self.at = 0  # index in `run` of the next event
+        self._runs = self._walk()
 
-    def walk(self) -> Iterator[Event]:
+    def advance(self) -> bool:
+        """Go on to the next run; whether there is one."""
+        run = next(self._runs, None)
+        self.idle = run is None
+        if run is None:
+            self._runs = self._walk()  # a finished generator stays finished; the next chunk needs a new one
+            return False
+        self.run = run
+        return True
+
+    def _walk(self) -> Iterator[Sequence[Event]]:
         """The events of the queued chunks, each checked against the ring's sequence."""
-        tally = self.tally
         while self.chunks:
             chunk, layout = self.chunks.popleft()
             try:
                 for batch in batches_of(pieces(chunk), layout):
-                    for record in batch:
-                        if type(record) is not Event:
-                            assert isinstance(record, LostRecord)
-                            tally.perf_lost += record.lost
-                            continue
-                        number = record[_SEQUENCE]
-                        if number == tally.next:
-                            tally.next = number + 1
-                        else:
-                            self.ledger.jump(tally, number, record.time)
-                        tally.damaged = False
-                        tally.records += 1
-                        tally.last_time = record[_TIME]
-                        yield record
+                    if self._follows(batch):
+                        yield batch
+                    else:
+                        yield from self._one_by_one(batch)
             except CapfileError as error:
                 self.ledger.unreadable(self.key, f"chunk of CPU {self.key[0]} unreadable: {error}")
-            tally.waiting -= 1
+            self.tally.waiting -= 1
+
+    def _follows(self, batch: Sequence[Record]) -> TypeGuard[Sequence[Event]]:
+        """Count a batch of events whose numbers follow each other and what came before, as nearly all do."""
+        tally = self.tally
+        number = tally.next
+        if number is None:
+            return False
+        for record in batch:
+            if type(record) is not Event or record[_SEQUENCE] != number:
+                return False
+            number += 1
+        tally.next = number
+        tally.damaged = False
+        tally.records += len(batch)
+        last = batch[-1]
+        assert isinstance(last, Event)
+        tally.last_time = last.time
+        return True
+
+    def _one_by_one(self, batch: Sequence[Record]) -> Iterator[Sequence[Event]]:
+        """Whatever is the matter with it is noted when the events before it are gone."""
+        tally = self.tally
+        for record in batch:
+            if isinstance(record, LostRecord):
+                tally.perf_lost += record.lost
+                continue
+            if record.sequence == tally.next:
+                tally.next = record.sequence + 1
+            else:
+                self.ledger.jump(tally, record.sequence, record.time)
+            tally.damaged = False
+            tally.records += 1
+            tally.last_time = record.time
+            yield (record,)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from capfile.event import Event
 from replay.connections import Connections, MakeListener, SidePolicy
 from replay.dispatch import Conversation, Result
-from replay.events import ordered
+from replay.events import ordered_runs
 from replay.exchange import Connection, ProcessFacts
 from replay.follow import Followed
 from replay.ledger import Ledger
@@ -50,13 +50,14 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
     processes = Processes(outlook.processes)
     streams = Streams(ledger)
     connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener)
-    for item in ordered(recording.frames(), outlook, ledger):
-        if type(item) is Event and (next_step := streams.next_in_order(item)) is not None:
-            yield from connections.feed(next_step)
-            continue
-        processes.feed(item)
-        for step in streams.feed(item):
-            yield from connections.feed(step)
+    for run in ordered_runs(recording.frames(), outlook, ledger):
+        for item in run:
+            if type(item) is Event and (next_step := streams.next_in_order(item)) is not None:
+                yield from connections.feed(next_step)
+                continue
+            processes.feed(item)
+            for step in streams.feed(item):
+                yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)
 
