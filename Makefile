@@ -8,7 +8,7 @@ test: ; @scripts/test.sh $(ARGS) # all tests; the live ones where this kernel ca
 check: ; @scripts/check.sh # lint, format and types
 fuzz: ; @scripts/fuzz.sh $(ARGS) # a short round of fuzzing the reader, the pipeline and the tools (ARGS: seconds)
 wheel: ; @scripts/wheel.sh # build the package, install it in a clean environment, replay the fixtures with it
-share: ; @scripts/share.sh $(ARGS) # man pages and shell completions into share/ (ARGS: another folder)
+share: ; @scripts/share.sh $(ARGS) # man pages and shell completions into docs/share/ (ARGS: another folder)
 fixtures: ; @scripts/fixtures.sh $(ARGS) # record the fixtures again, live (ARGS: names)
 box: ; @scripts/vm.sh box # a Vagrant box from Debian's packages alone
 vm-test: ; @scripts/vm.sh test # the live tests inside a virtual machine, and what must not run on a shared host

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from recorder.errors import RecorderError, UsageError
+from recorder.errors import OutputError, RecorderError, UsageError
 
 # name -> (module, one line of help)
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -30,25 +30,52 @@ def main(words: Sequence[str], environment: Mapping[str, str]) -> int:
 
     `environment` is the caller's: it tells who called, and belongs to the command that is recorded.
     """
+    _occupy_standard_streams()
     ours, program = split_command(words)
     try:
         arguments = _parser(ours[0] if ours else "").parse_args(ours)
         arguments.program, arguments.words, arguments.environment = program, list(words), dict(environment)
         status: int = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
-        sys.stdout.flush()
+        _flush()
         return status
     except UsageError as error:
         return _complain(error, getattr(error, "status", USAGE))
     except RecorderError as error:
         return _complain(error, CANNOT_CAPTURE)
     except BrokenPipeError:
-        # The reader of our output went away: not an error, but Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # its reader went away: no error
         return 0
     except KeyboardInterrupt:
         return 130
     except OSError as error:
         return _complain(RecorderError(f"{error.filename}: {error.strerror}" if error.filename else str(error)), 4)
+
+
+def _occupy_standard_streams() -> None:
+    """No file of ours gets the number of a stream that the caller has closed: what is printed would go into it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  until the process ends
+
+
+def _flush() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_output()
+        raise OutputError(f"standard output: {error.strerror}") from error
+
+
+def _forget_output() -> None:
+    """What could not be written would make Python complain once more while it closes standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:

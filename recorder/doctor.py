@@ -208,4 +208,15 @@ CHECKS: Final[tuple[Callable[[], Check], ...]] = (
 
 def examine(environment: Mapping[str, str]) -> list[Check]:
     """Every check, in order; `environment` is the caller's and says who that is."""
-    return [*(check() for check in CHECKS), capabilities(environment)]
+    return [*map(answer, CHECKS), capabilities(environment)]
+
+
+def answer(check: Callable[[], Check]) -> Check:
+    """What a check says; a row too where this user may not look (tracefs is root's alone)."""
+    try:
+        return check()
+    except PermissionError as error:
+        name = check.__name__.replace("_", " ")
+        return Check(
+            name, "fails", f"{error.filename} is not readable for this user", everywhere("sudo ebpf-rec doctor")
+        )

@@ -76,6 +76,7 @@ class Outcome:
     events: int
     bytes: int
     segments: int
+    kept: int  # segments that --keep left
     connections: int
     counters: dict[str, list[int]]
     perf_lost: int

@@ -10,6 +10,7 @@ import errno
 import glob
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ def inspect(path: str, force: bool) -> Target:
     if not force:
         raise OutputError(f"{path} exists", "choose another name, or --force to replace it")
     return Target(path, "existing")
+
+
+def check_standard_output(binary: bool = True) -> None:
+    """`OutputError` when standard output is closed, or is a terminal and what comes is not for eyes."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed", "send it to a file or a pipe")
+    if binary and sys.stdout.isatty():
+        raise OutputError("a capture is not for the terminal", "pipe it, or name a file with -o")
 
 
 def _new(path: str) -> Target:

@@ -6,6 +6,7 @@ Answers "which hooks are there for accept?" and "what is its prototype, and whic
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from recorder.btf import Btf
-from recorder.errors import NoTracefs, UsageError
+from recorder.errors import NoTracefs, NotRoot, UsageError
 from recorder.host import EVENTS, HOOKS
 
 SYSCALLS: Final = "syscalls"  # made from raw_syscalls by the kernel: no raw tracepoints of their own
@@ -54,6 +55,8 @@ class Probe:
 def events_folder() -> Path:
     """Where tracefs shows the events; `NoTracefs` if it is not mounted."""
     for folder in EVENTS:
+        if not os.access(folder.parent, os.R_OK | os.X_OK) and folder.parent.exists():
+            raise NotRoot(f"{folder.parent} is not readable for this user", "run it with sudo")
         if (folder / "sched").is_dir():
             return folder
     raise NoTracefs("tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing")

@@ -17,6 +17,7 @@ from capfile.event import Event, Flag, Kind, Reason
 from capfile.frames import Chunk, Ring
 from capfile.reader import Reader, decompressed
 from capfile.records import records
+from capfile.words import counted
 from recorder import exercise
 from recorder.doctor import Check
 
@@ -73,10 +74,14 @@ def verdict(family: str, moved: Counter[tuple[int, bool]]) -> Check:
     if family == "sendfile":
         expected = len(exercise.RESPONSE)
         state = "ok" if missing == expected else "fails"
-        return Check(family, state, f"{missing} of {expected} bytes counted as a gap ({Reason.SENDFILE.label})")
+        return Check(
+            family, state, f"{missing} of {counted(expected, 'byte')} counted as a gap ({Reason.SENDFILE.label})"
+        )
     if seen < 2 * BOTH_WAYS:
-        return Check(family, "fails", f"{seen} bytes came back, at least {2 * BOTH_WAYS} were sent and received")
-    return Check(family, "ok", f"{seen:,} bytes came back, none missing" if not missing else f"{missing} bytes missing")
+        return Check(
+            family, "fails", f"{counted(seen, 'byte')} came back, at least {2 * BOTH_WAYS} were sent and received"
+        )
+    return Check(family, "ok", f"{counted(seen, 'byte')} came back, {missing or 'none'} missing")
 
 
 def cost(bare: float, recorded: float) -> Check:

@@ -97,6 +97,11 @@ class Recording:
         """Bytes written in all segments."""
         return self._finished_bytes + self._writer.bytes
 
+    @property
+    def segments_kept(self) -> int:
+        """Segments that are there, the current one included."""
+        return len(self._kept) + 1
+
     def _begin(self, fd: int) -> None:
         self._fd = fd
         self._writer = Writer(fd)
@@ -245,7 +250,7 @@ class Recording:
     def _close(self, counters: Counters, reason: str) -> bool:
         if self.left_out:
             self.write(self._left_out_mark(reason))
-        self.write(self._without_left_out(counters))
+        self.write(self.kept(counters))
         self.write(End(time.monotonic_ns(), reason))
         return not self.stopped
 
@@ -258,7 +263,7 @@ class Recording:
             self.left_out[ring, cpu] = sequence
         return True
 
-    def _without_left_out(self, counters: Counters) -> Counters:
+    def kept(self, counters: Counters) -> Counters:
         """The ledger as of the last event that is in the file: what a limit left out is not a loss."""
         rings = {
             ring.name.lower(): [

@@ -17,18 +17,16 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from capfile.frames import Counters, Frame, Header, Mark
-from capfile.frames import Ring as RingKind
-from recorder import output, priority, privileges, processes, rings
-from recorder.command import Command
+from recorder import output, priority, privileges, processes
+from recorder.command import Command, CommandError
 from recorder.compression import Compressor
 from recorder.control import Control
 from recorder.drain import FLUSH_SECONDS, STREAM_FLUSH_SECONDS, Drain
-from recorder.errors import RecorderError, RingError, TargetError
+from recorder.errors import RecorderError, TargetError
 from recorder.flush import Flusher
 from recorder.header import header
 from recorder.limits import space_to_keep
@@ -37,6 +35,7 @@ from recorder.preflight import output_as
 from recorder.reasons import ENDS_COMMAND, FAILURES, SIGNAL_STATUS, Reasons, foreground
 from recorder.recording import Recording
 from recorder.redaction import Redactor
+from recorder.ringset import RingSet
 from recorder.tracepipe import TracePipe
 
 LOOK_SECONDS: Final = 0.25  # how often limits, free space and processes are looked at
@@ -46,7 +45,8 @@ GRACE_SECONDS: Final = 3.0  # what a command gets to end by itself after a signa
 class Session:
     """One recording.
 
-    `load(pids)` compiles and loads the kernel program for these processes; `progress(session)` is called now and then.
+    `load(pids)` compiles and loads the kernel program for these processes; `announce()` is called once
+    when nothing speaks against it, before that; `progress(session)` now and then.
     """
 
     def __init__(
@@ -54,15 +54,16 @@ class Session:
         options: Options,
         load: Callable[[frozenset[int]], KernelProgram],
         progress: Callable[[Session], None] | None = None,
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options
+        self._announce = announce
         self._load = load
         self._progress = progress
         self._command: Command | None = None
         self._reasons = Reasons()
         self._chunks: deque[bytes] = deque()
         self._recording_id = str(uuid.uuid4())
-        self._cpus = rings.online_cpus()
         self._deadline: float | None = None
         self.control = Control()
         self._redactor = Redactor(options.redact) if options.redact else None
@@ -76,6 +77,7 @@ class Session:
         missing = [pid for pid in self.options.pids if not processes.alive(pid)]
         if missing:
             raise TargetError(f"no process {missing[0]}", "look it up with ps or pgrep")
+        self._announce()
         with contextlib.ExitStack() as stack:
             if self.options.command:
                 self._command = Command(self.options.command, self.identity, self.options.environment)
@@ -84,7 +86,7 @@ class Session:
             wanted = self._wanted()
             self.program = self._load(wanted)
             stack.callback(self.program.close)
-            self._open_rings()
+            self._rings = RingSet(self.program, self.options.ring_size)
             self.program.attach()
             self._meet(wanted)
             trace = TracePipe() if self.options.debug else None
@@ -99,24 +101,6 @@ class Session:
     def seconds(self) -> float:
         """How long it has been recording."""
         return time.monotonic() - self.started
-
-    def _open_rings(self) -> None:
-        size = self.options.ring_size
-        if size is None:
-            meminfo = Path("/proc/meminfo").read_text()
-            size = rings.default_ring_size(len(self._cpus), rings.available_memory(meminfo))
-        self.ring_size = size
-        while True:
-            try:
-                self._data = rings.open_rings(RingKind.DATA, self.program.data_map_fd, self.ring_size, self._cpus)
-                break
-            except RingError:
-                if self.options.ring_size is not None or self.ring_size <= rings.MIN_RING_SIZE:
-                    raise
-                self.ring_size //= 2
-        self._control_rings = rings.open_rings(
-            RingKind.CONTROL, self.program.control_map_fd, rings.control_ring_size(self.ring_size), self._cpus
-        )
 
     def _wanted(self) -> frozenset[int]:
         """The processes that were named and, if asked for, those below them."""
@@ -153,8 +137,8 @@ class Session:
             self.recording.write(frame)
         self._takes_space = target.is_file
         self.drain = Drain(
-            self._data,
-            self._control_rings,
+            self._rings.data,
+            self._rings.control,
             self.recording,
             self._hand_over,
             self._ledger,
@@ -165,15 +149,21 @@ class Session:
         self.drain.start()
         priority.stand_back()
         flusher = Flusher(self.recording)
+        failure: CommandError | None = None
         try:
             if self._command is not None and not self._reasons:
                 self._command.release()
             self._loop()
+        except CommandError as error:
+            failure = error
+            self._reasons.add("command-failed")
         finally:
             self.program.detach()
             self.drain.finish()
         outcome = self._close()
         flusher.finish()
+        if failure is not None:
+            raise failure
         if self.drain.error is not None:
             raise RecorderError(f"the recording was cut short by a fault of its own: {self.drain.error!r}")
         return outcome
@@ -253,18 +243,14 @@ class Session:
 
     def _describe(self, segment: int) -> Header:
         redaction = self._redactor.facts() if self._redactor is not None else None
-        return header(self.options, segment, self._recording_id, self.program.probes, self.ring_size, redaction)
+        return header(self.options, segment, self._recording_id, self.program.probes, self._rings.size, redaction)
 
     def _introduction(self) -> Iterator[Frame]:
         yield from self.control.known()
         yield from self.program.open_sockets()
 
     def _ledger(self) -> Counters:
-        sequences = self.program.next_sequences()
-        rows = {
-            kind.name.lower(): _rows(sequences[kind.name.lower()], opened)
-            for kind, opened in ((RingKind.DATA, self._data), (RingKind.CONTROL, self._control_rings))
-        }
+        rows = self._rings.ledger(self.program.next_sequences())
         return Counters(time.monotonic_ns(), self.program.counters(), rows)
 
     def _close(self) -> Outcome:
@@ -272,8 +258,7 @@ class Session:
         reason = self.recording.stopped or self._reasons.first
         for frame in self.control.take():
             self.recording.write(frame)
-        new = sorted(set(rings.online_cpus()) - set(self._cpus))
-        if new:
+        if new := self._rings.new_cpus():
             self.recording.write(Mark("cpu-online", time.monotonic_ns(), detail=f"CPUs {new} came without a ring"))
         for open_socket in self.program.open_sockets(counted=True):
             self.recording.write(open_socket)
@@ -283,9 +268,10 @@ class Session:
             reason=reason,
             status=self._status(reason),
             seconds=self.seconds,
-            events=sum(row[0] for row in counters.rings["data"]),
+            events=sum(row[0] for row in self.recording.kept(counters).rings["data"]),
             bytes=self.recording.written,
             segments=self.recording.segment + 1,
+            kept=self.recording.segments_kept,
             connections=self.control.connections,
             counters=counters.counters,
             perf_lost=sum(row[1] for rows in counters.rings.values() for row in rows),
@@ -311,11 +297,6 @@ class Session:
     def _abandon_command(self) -> None:
         if self._command is not None:
             self._command.abandon()
-
-
-def _rows(sequences: list[int], opened: Sequence[rings.Ring]) -> list[list[int]]:
-    lost = {ring.cpu: ring.lost() for ring in opened}
-    return [[number, lost.get(cpu, 0)] for cpu, number in enumerate(sequences)]
 
 
 def warn(message: str) -> None:

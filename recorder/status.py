@@ -56,6 +56,7 @@ class StatusLine:
 
         live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
         live.start()
+        live.console.show_cursor(True)  # rich hides it; a recorder that is killed could not bring it back
         return live
 
     def close(self) -> None:

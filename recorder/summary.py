@@ -43,7 +43,8 @@ def losses(counters: dict[str, list[int]]) -> list[str]:
 def lines(outcome: Outcome, output: str) -> list[str]:
     """The summary, line by line."""
     where = "standard output" if output == "-" else output
-    segments = f" in {outcome.segments} segments" if outcome.segments > 1 else ""
+    kept = f", {outcome.kept} kept" if outcome.kept < outcome.segments else ""
+    segments = f" in {outcome.segments} segments{kept}" if outcome.segments > 1 else ""
     lost = losses(outcome.counters)
     found = [
         f"{counted(outcome.events, 'event')}, {size(outcome.bytes)}, "

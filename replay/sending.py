@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from capfile.words import counted
 from replay import urls
 from replay.errors import UsageError
 from replay.exchange import Body, Exchange, Request, Response
@@ -51,7 +52,7 @@ class Sender:
         if request is None:
             raise NotSent("the request was not seen")
         if len(request.body.data) < request.body.size:
-            raise NotSent(f"{len(request.body.data)} of its body's {request.body.size} bytes were recorded")
+            raise NotSent(f"{len(request.body.data)} of its body's {counted(request.body.size, 'byte')} were recorded")
         began = time.monotonic_ns()
         try:
             self._put(request)

@@ -1,4 +1,4 @@
-"""Man pages and shell completion of both programs, made from their parsers: `python -m scripts.share ~/.local/share`.
+"""Man pages and shell completion of both programs, made from their parsers: `python -m scripts.share docs/share`.
 
 Turns argparse's own description into text for man(7), bash, zsh and fish, so that none of them can tell of an option
 that is not there. Writes below the folder it is given, by the names that the shells and man look for.
@@ -20,6 +20,8 @@ MODULES: Final = ("recorder.cli", "replay.cli")
 # Option or argument whose value is a file, by what it is called in the help.
 FILES: Final = frozenset({"FILE", "OUT", "OUTPUT", "PATH", "INPUT", "output", "cgroup"})
 
+# What argparse never sees: (program, command) -> words
+BEHIND_DASHES: Final = {("ebpf-rec", "capture"): "[-- COMMAND ARG ...]"}
 EXIT_STATUS: Final = {
     "ebpf-rec": [
         ("0", "The recording was made, or the question answered."),
@@ -133,6 +135,7 @@ def man(described: Program) -> str:
     lines += [".SH SYNOPSIS", f".B {_troff(described.name)}", r"\fICOMMAND\fR [\fIOPTION\fR ...]", ".SH COMMANDS"]
     for command in described.commands:
         positional = " ".join(value_of(action) for action in command.actions if not action.option_strings)
+        positional = f"{positional} {BEHIND_DASHES.get((described.name, command.name), '')}".strip()
         lines += [
             f".SS {_troff(f'{command.name} {positional}'.strip())}",
             _troff(f"{command.help[:1].upper()}{command.help[1:]}."),
@@ -266,5 +269,5 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m scripts.share FOLDER   (such as ~/.local/share, or /usr/local/share)")
+        sys.exit("usage: python -m scripts.share FOLDER   (such as docs/share, or ~/.local/share)")
     main(sys.argv[1])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from capfile.redaction import NAMES, is_field_name
-from recorder import ownership, rings, summary
+from recorder import output, ownership, rings, summary
 from recorder.constants import Cgroup, Filters, Limits
 from recorder.errors import UsageError
 from recorder.limits import RecordingLimits, parse_duration, parse_size
@@ -72,13 +72,12 @@ def _limits(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Record; the exit status."""
     options = read_options(arguments)
-    if not arguments.quiet:
-        for remark in remarks(options):
-            warn(remark)
-    if arguments.output == STANDARD_OUTPUT and sys.stdout.isatty():
-        raise UsageError("a capture is not for the terminal", "pipe it, or name a file with -o")
+    if arguments.output == STANDARD_OUTPUT:
+        output.check_standard_output()
     status = StatusLine() if sys.stderr.isatty() and not arguments.quiet else None
-    session = Session(options, lambda pids: load(arguments, pids), status)
+    session = Session(
+        options, lambda pids: load(arguments, pids), status, lambda: None if arguments.quiet else announce(options)
+    )
     try:
         outcome = session.run()
     finally:
@@ -89,12 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
     return outcome.status
 
 
-def remarks(options: Options) -> Iterator[str]:
+def announce(options: Options) -> None:
     """What should be known before it begins."""
     if not (options.command or options.pids or options.filters):
-        yield "no filter: recording every process of this machine but this one"
+        warn("no filter: recording every process of this machine but this one")
     if os.geteuid() == 0 and (remark := ownership.remark()):
-        yield f"{remark}: install it for root where that matters"
+        warn(f"{remark}: install it for root where that matters")
 
 
 def load(arguments: argparse.Namespace, pids: frozenset[int]) -> Program:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from typing import Final
 
-from recorder import doctor, proof
+from recorder import doctor, output, proof
 from recorder.doctor import Check
 
 CANNOT_CAPTURE: Final = 4
@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, prove, report; 0 if this host can record, else 4."""
+    output.check_standard_output(binary=False)
     checks = doctor.examine(arguments.environment)
     if not any(check.state == "fails" for check in checks):
         checks += proof.prove()

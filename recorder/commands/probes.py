@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from recorder import probes
+from recorder import output, probes
 from recorder.btf import Btf
 from recorder.errors import NoBtf
 
@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print; 0, or 1 when nothing matches the glob."""
+    output.check_standard_output(binary=False)
     folder = probes.events_folder()
     if arguments.action == "list":
         found = probes.matching(probes.probes(folder), arguments.glob)

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from capfile.words import counted
+
 if TYPE_CHECKING:
     from replay.diff import Pair
     from replay.tester.report import Style
@@ -76,7 +78,7 @@ def _lines(pairs: list[Pair], times: dict[str, Any], style: Style) -> Iterator[s
         )
     partial = sum(any(d.path == "completeness" for d in pair.differences) for pair in pairs)
     if partial:
-        yield f"{partial} exchanges are not as complete in one as in the other"
+        yield f"{counted(partial, 'exchange')} not as complete in one as in the other"
 
 
 def _took(pair: Pair) -> str:

@@ -20,6 +20,7 @@ from capfile.event import Direction, Event, Flag, Kind, LostRecord, Reason
 from capfile.frames import Chunk, Frame, Ring
 from capfile.reader import Reader
 from capfile.records import records_of
+from capfile.words import counted
 from replay.output.escaping import visible
 from replay.source import naming, opened
 
@@ -105,7 +106,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, bytes):
-        return f"{len(value)} bytes"
+        return counted(len(value), "byte")
     text = visible(value if isinstance(value, str) else str(value))
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
 

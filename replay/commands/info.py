@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from typing import Any
 
+from capfile.words import counted
 from replay.output.escaping import visible
 from replay.overview import Overview, overview
 from replay.source import naming, opened
@@ -43,7 +44,7 @@ def _rows(found: Overview) -> list[tuple[str, str]]:
     facts = found.as_dict()
     rows = [(label, visible(str(facts[name]))) for name, label in _PLAIN if facts[name] not in ("", None)]
     rows += [("frames", _counts(facts["frames"])), ("events", _counts(facts["events"]) or "none")]
-    rows += [("chunks", f"{facts['ring_bytes']:,} bytes of rings in {facts['stored_bytes']:,} bytes")]
+    rows += [("chunks", f"{counted(facts['ring_bytes'], 'byte')} of rings in {counted(facts['stored_bytes'], 'byte')}")]
     rows += [("bytes", f"{facts['captured_bytes']:,} captured; missing: {_counts(facts['missing_bytes']) or 'none'}")]
     rows += [("sockets", _counts(facts["sockets"]) or "none")]
     for each in facts["processes"]:
@@ -55,7 +56,7 @@ def _rows(found: Overview) -> list[tuple[str, str]]:
     rows += [("mark", f"{count:,} {visible(name)}") for name, count in facts["marks"].items()]
     rows += [("unknown", f"{count:,} {visible(name)}") for name, count in facts["unknown"].items()]
     for each in facts["damage"]:
-        where = f"{each['kind']} at byte {each['offset']:,}, {each['length']:,} bytes"
+        where = f"{each['kind']} at byte {each['offset']:,}, {counted(each['length'], 'byte')}"
         rows.append(("damage", f"{where}: {visible(each['detail'])}"))
     return rows
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from capfile.words import counted
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `send`."""
@@ -52,5 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
             for difference in found:
                 for line in difference_lines(difference, style, ("recorded", "answered")):
                     print(line[2:])
-    print(f"{sum(counts)} requests: {counts[0]} answered as recorded, {counts[1]} otherwise, {counts[2]} not at all")
+    asked = counted(sum(counts), "request")
+    print(f"{asked}: {counts[0]} answered as recorded, {counts[1]} otherwise, {counts[2]} not at all")
     return 1 if counts[1] or counts[2] else 0

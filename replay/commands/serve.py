@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from capfile.words import counted
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `serve`."""
@@ -24,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(answers):
         raise replay.UsageError(f"{arguments.file} holds no answer to serve")
     with serving.server(answers, arguments.port) as server:
-        print(f"http://127.0.0.1:{server.server_port} answers {len(answers)} recorded requests", file=sys.stderr)
+        print(
+            f"http://127.0.0.1:{server.server_port} answers {counted(len(answers), 'recorded request')}",
+            file=sys.stderr,
+        )
         try:
             server.serve_forever(0.1)
         except KeyboardInterrupt:

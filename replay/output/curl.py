@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
+from capfile.words import counted
 from replay import urls
 from replay.exchange import Connection, Exchange, Headers, OpaqueConnection, Request
 from replay.output import har_parts
@@ -60,11 +61,13 @@ def _comment(text: str) -> str:
 def _omissions(request: Request) -> Iterator[str]:
     body = request.body
     if len(body.data) < body.size:
-        yield _comment(f"its body is incomplete: {len(body.data)} of {body.size} bytes")
+        yield _comment(f"its body is incomplete: {len(body.data)} of {counted(body.size, 'byte')}")
     for name, value in request.headers:
         if not _sendable(name, value):
             shown = shortened(name, 60)
-            yield _comment(f"left out: header {shown!r}, {len(value)} bytes: curl cannot send it as it stood")
+            yield _comment(
+                f"left out: header {shown!r}, {counted(len(value), 'byte')}: curl cannot send it as it stood"
+            )
 
 
 def _sendable(name: str, value: str) -> bool:

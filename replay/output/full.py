@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
+from capfile.words import counted
 from replay.exchange import Body, Exchange, Headers, OpaqueConnection, Problem, Request, Response
 from replay.output.escaping import visible
 from replay.output.moments import moment
@@ -28,7 +29,7 @@ def opaque_lines(item: OpaqueConnection) -> Iterator[str]:
     yield from _where(item)
     yield f"bytes        {item.request_bytes:,} from the client, {item.response_bytes:,} from the server"
     if item.missing_bytes:
-        yield f"missing      {item.missing_bytes:,} bytes"
+        yield f"missing      {counted(item.missing_bytes, 'byte')}"
 
 
 def exchange_lines(exchange: Exchange) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _problem(problem: Problem) -> str:
     if problem.offset is not None:
         words.append(f"at byte {problem.offset:,}")
     if problem.length is not None:
-        words.append(f"{problem.length:,} bytes")
+        words.append(counted(problem.length, "byte"))
     words += [visible(word) for word in (problem.reason, problem.detail) if word]
     return "problem      " + ", ".join(words)
 
@@ -106,7 +107,7 @@ def _body(body: Body, headers: Headers) -> Iterator[str]:
         return
     yield ""
     if body.captured < body.size:
-        yield f"[{body.captured:,} of {body.size:,} bytes captured]"
+        yield f"[{body.captured:,} of {counted(body.size, 'byte')} captured]"
     content = body.data if body.decoded is None else body.decoded
     text, _ = text_of(content, headers)
     if text is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
+from capfile.words import counted
 from replay.output.escaping import shortened, visible
 from replay.output.moments import moment
 from replay.output.table import duration_text, size_text
@@ -40,7 +41,7 @@ def _heading(document: Json) -> Iterator[str]:
     """One line for the whole, then one for each thing that is missing."""
     total = document["total"]
     words = "complete" if document["complete"] else "INCOMPLETE"
-    counts = f"{total['exchanges']} exchanges, {total['incomplete']} of them incomplete"
+    counts = f"{counted(total['exchanges'], 'exchange')}, {total['incomplete']} of them incomplete"
     yield f"{words}: {counts}, {total['errors']} with status 5xx"
     for sentence in document["missing"]:
         yield f"  missing: {visible(sentence)}"
@@ -48,10 +49,11 @@ def _heading(document: Json) -> Iterator[str]:
         if name != "complete":
             yield f"  incomplete exchanges: {count} {visible(name)}"
     for name, count in document["problems"].items():
-        yield f"  problem: {visible(name)} in {count} exchanges"
+        yield f"  problem: {visible(name)} in {counted(count, 'exchange')}"
     for row in document["connections_without_exchanges"]:
         what = shortened(visible(row["protocol"]), MAX_NAME)
-        yield f"  without exchanges: {row['connections']} connections of {what}, {size_text(row['bytes'])}"
+        connections = counted(row["connections"], "connection")
+        yield f"  without exchanges: {connections} of {what}, {size_text(row['bytes'])}"
 
 
 def _tables(document: Json) -> Iterator[Table]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import select
 import signal
@@ -155,17 +154,15 @@ def bpf_objects(pid: int) -> set[tuple[str, int]]:
     return held
 
 
-_BY_ID = {"prog": 13, "map": 14, "link": 30}  # BPF_*_GET_FD_BY_ID
+_NEXT_ID = {"prog": 11, "map": 12, "link": 31}  # BPF_*_GET_NEXT_ID
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def exists(kind: str, number: int) -> bool:
-    """Whether the kernel still has the BPF object."""
-    attributes = (ctypes.c_uint32 * 32)(number)
-    fd = _libc.syscall(321, _BY_ID[kind], attributes, ctypes.sizeof(attributes))
-    if fd >= 0:
-        os.close(fd)
-    return bool(fd >= 0)
+    """Whether the kernel still has the BPF object. Asked by number alone: a descriptor of it would keep it, and one
+    that is closed while the kernel clears a map of programs makes it clear the map twice and forget to free it."""
+    attributes = (ctypes.c_uint32 * 32)(number - 1)
+    return _libc.syscall(321, _NEXT_ID[kind], attributes, ctypes.sizeof(attributes)) == 0 and attributes[1] == number
 
 
 def gone(held: set[tuple[str, int]], seconds: float = 60.0) -> bool:

@@ -44,6 +44,15 @@ def test_every_check_answers_and_no_failure_is_without_a_mend() -> None:
     assert all(check.mend for check in checks if check.state == "fails" and check.name != "kernel")
 
 
+def test_what_this_user_may_not_look_at_is_a_row_too() -> None:
+    def tracefs() -> Check:
+        raise PermissionError(13, "Permission denied", "/sys/kernel/tracing/events")
+
+    check = doctor.answer(tracefs)
+    assert (check.name, check.state, check.mend) == ("tracefs", "fails", {"any": "sudo ebpf-rec doctor"})
+    assert "/sys/kernel/tracing/events is not readable" in check.detail
+
+
 def test_a_failure_shows_its_mends_below_it() -> None:
     check = Check("bcc", "fails", "not installed", doctor.packages("python3-bpfcc", "python3-bcc"))
     assert lines(check) == [

@@ -11,6 +11,7 @@ import pytest
 
 from scripts import share
 
+SHARE = Path(__file__).parents[2] / "docs/share"
 PROGRAMS = {program.name: program for program in map(share.program, share.MODULES)}
 
 
@@ -66,7 +67,55 @@ def test_man_formats_the_page_without_a_warning(name: str, tmp_path: Path) -> No
     assert "EXIT STATUS" in re.sub(".\b", "", done.stdout)  # bold is a letter over itself
 
 
-def test_files_are_written_where_shells_look(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_mandoc_finds_nothing_wrong_with_the_page(name: str, tmp_path: Path) -> None:
+    if shutil.which("mandoc") is None:
+        pytest.skip("no mandoc on this machine")
+    (tmp_path / "page.1").write_text(share.man(PROGRAMS[name]))
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", tmp_path / "page.1"], capture_output=True, text=True)
+    assert [line for line in done.stdout.splitlines() if "missing date" not in line] == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_fish_offers_commands_and_options(name: str, tmp_path: Path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("no fish on this machine")
+    first = PROGRAMS[name].commands[0].name
+    (tmp_path / "it.fish").write_text(share.fish(PROGRAMS[name]))
+    script = f"source {tmp_path}/it.fish; complete -C '{name} {first[:2]}'; complete -C '{name} {first} --he'"
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, env=environment)
+    offered = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert {first, "--help"} <= set(offered)
+
+
+def test_the_files_in_the_repository_are_what_the_parsers_say(tmp_path: Path) -> None:
+    """`make share` writes them again."""
     share.main(str(tmp_path))
-    assert (tmp_path / "man/man1/ebpf-rec.1").read_text().startswith(".TH EBPF-REC 1\n")
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 8
+    made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    there = {path.relative_to(SHARE): path.read_text() for path in SHARE.rglob("*") if path.is_file()}
+    assert len(made) == 8
+    assert there == made
+
+
+def test_the_unit_is_one_that_systemd_takes() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd on this machine")
+    unit = SHARE.parent / "examples/ebpf-rec.service"
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_units_recorder_takes_its_options() -> None:
+    """Every option that the unit gives is one of capture's."""
+    capture = next(command for command in PROGRAMS["ebpf-rec"].commands if command.name == "capture")
+    known = {text for action in capture.options for text in action.option_strings}
+    line = (
+        (SHARE.parent / "examples/ebpf-rec.service")
+        .read_text()
+        .partition("bin/ebpf-rec capture")[2]
+        .partition("\n\n")[0]
+    )
+    given = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", line.partition("StateDirectory")[0]))
+    assert len(given) >= 7
+    assert given <= known
