@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import resource
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,12 @@ class Check:
 def everywhere(command: str) -> dict[str, str]:
     """The same mend on every distribution."""
     return {"any": command}
+
+
+def _itself() -> Path | str:
+    """How sudo finds this program: its PATH is not the caller's."""
+    beside = Path(sys.executable).parent / "ebpf-rec"
+    return beside if beside.is_file() else "ebpf-rec"
 
 
 def packages(debian: str, fedora: str) -> dict[str, str]:
@@ -106,7 +113,7 @@ def capabilities(environment: Mapping[str, str]) -> Check:
     status = Path("/proc/self/status").read_text()
     lacking = privileges.missing(privileges.effective_capabilities(status), changes_user=False)
     if lacking:
-        return Check("capabilities", "fails", f"missing {', '.join(lacking)}", everywhere("sudo ebpf-rec doctor"))
+        return Check("capabilities", "fails", f"missing {', '.join(lacking)}", everywhere(f"sudo {_itself()} doctor"))
     identity = privileges.invoking_identity(environment)
     return Check("capabilities", "ok", f"enough; recordings will belong to {identity.name} ({identity.why})")
 
@@ -218,5 +225,5 @@ def answer(check: Callable[[], Check]) -> Check:
     except PermissionError as error:
         name = check.__name__.replace("_", " ")
         return Check(
-            name, "fails", f"{error.filename} is not readable for this user", everywhere("sudo ebpf-rec doctor")
+            name, "fails", f"{error.filename} is not readable for this user", everywhere(f"sudo {_itself()} doctor")
         )

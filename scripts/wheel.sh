@@ -14,6 +14,9 @@ for capture in "$fixtures"/*.cap; do
     clean/bin/ebpf-replay show --format jsonl "$capture" | cmp - "${capture%.cap}.expected.jsonl"
 done
 clean/bin/ebpf-rec --help >/dev/null
+grep -q 'python" -I ' clean/bin/ebpf-rec # isolated mode from the first instruction, as the installer left it
+(cd clean/share && ls man/man1/ebpf-{rec,replay}.1 bash-completion/completions/* zsh/site-functions/* \
+    fish/vendor_completions.d/* doc/ebpf-rec/ebpf-rec.service) >/dev/null
 clean/bin/python -c 'from importlib.resources import files; assert files("bpf").joinpath("event.h").is_file()'
 
 # Somebody else's project in that environment: its captures are collected, its own test asks one, neither needs root.

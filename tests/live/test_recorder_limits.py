@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -132,6 +133,63 @@ def test_a_full_disk_ends_the_recording_in_order(small_disk: Path, tmp_path: Pat
     found = bench.frames(tmp_path / "x.cap")
     assert bench.end_reason(found) == "disk-full"
     assert bench.sent(found) > 0  # whole chunks: how many fit depends on when the drain came
+
+
+def test_max_events_is_exact_over_segments(tmp_path: Path) -> None:
+    talker = bench.started(bench.talker(0))
+    words = ("--max-events", "101", "--rotate-seconds", "300ms", "--pid", str(talker.pid))
+    process = bench.recorder(tmp_path / "x.cap", *words)
+    for _ in range(10):
+        bench.say(talker, 3)  # 12 events
+        bench.sleep_a_flush()
+    said = process.communicate(timeout=bench.TIMEOUT)[1]
+    bench.stop(talker)
+    assert process.returncode == 0, said
+    names = [*sorted(tmp_path.glob("x.0*.cap")), tmp_path / "x.cap"]
+    assert len(names) > 1
+    found = [frame for name in names for frame in bench.frames(name)]
+    assert sum(event.kind == Kind.DATA for event in bench.events(found)) == 101
+    assert bench.end_reason(found) == "max-events"
+    assert "ebpf-rec: 101 events, " in said
+    assert verify(*names).returncode == 0
+
+
+def test_every_limit_at_once_is_kept(tmp_path: Path) -> None:
+    """All the options together: the sharpest one of each kind is seen to hold, and the segments replay as one."""
+    talker = bench.started(bench.talker(0, BIG))
+    output = tmp_path / "x.cap"
+    sizes = ("--max-size", "4M", "--rotate-size", "1M", "--snaplen", "8K", "--turn-limit", "10000", "--ring-size", "4M")
+    others = ("--duration", "120", "--max-events", "100003", "--rotate-seconds", "60", "--keep", "3")
+    process = bench.recorder(output, "--no-compress", "--redact", *sizes, *others, "--pid", str(talker.pid))
+    while process.poll() is None:
+        bench.say(talker, 5)
+        bench.sleep_a_flush()
+    said = process.communicate(timeout=bench.TIMEOUT)[1]
+    bench.stop(talker)
+    assert process.returncode == 0, said
+    names = [*sorted(tmp_path.glob("x.0*.cap")), output]
+    assert len(names) == 3
+    segments = [bench.frames(name) for name in names]
+    assert bench.end_reason(segments[-1]) == "max-size"
+    told = re.search(r", (\d\.\d) MiB, .* in (\d+) segments, 3 kept", said)
+    assert told is not None, said
+    assert 3 < float(told[1]) <= 4  # of all segments, also of those that --keep removed
+    assert int(told[2]) > 3
+    assert all(os.path.getsize(name) < 2 * MIB for name in names)
+    for number, segment in enumerate(segments, start=segments[0][0].segment):  # type: ignore[union-attr]
+        header = segment[0]
+        assert isinstance(header, Header)
+        assert header.segment == number
+        assert header.redaction["at"] == "capture"
+        assert header.limits.keys() >= {word[2:].replace("-", "_") for word in (*sizes, *others) if word[:2] == "--"}
+        assert header.limits["ring_size"] == 4 * MIB
+    data = [event for segment in segments for event in bench.events(segment) if event.kind == Kind.DATA]
+    assert max(event.captured for event in data) <= 8192
+    turned: dict[tuple[int, int, int], int] = {}
+    for event in data:
+        turn = (event.generation, event.direction, event.position // BIG)
+        turned[turn] = turned.get(turn, 0) + event.captured
+    assert max(turned.values()) <= 10_000
 
 
 def test_verify_calls_a_recording_of_limited_events_complete_up_to_its_end(tmp_path: Path) -> None:

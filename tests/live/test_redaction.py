@@ -89,6 +89,41 @@ def test_a_secret_never_reaches_the_file_and_the_exchanges_replay_with_tokens(
     assert verified.returncode == 0, verified.stdout
 
 
+def test_equal_secrets_stay_equal_over_segments_and_each_header_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last request's head comes a second after the others: in another segment."""
+    monkeypatch.setenv("TOLD", SECRET)
+    output = tmp_path / "x.cap"
+    words = (
+        "--no-compress",
+        "--redact",
+        "--redact-header",
+        "X-Api-Key",
+        "--rotate-seconds",
+        "400ms",
+        "-o",
+        str(output),
+    )
+    done = bench.capture(*words, "--", sys.executable, "-c", ASKING)
+    assert done.returncode == 0, done.stderr
+    segments = [*sorted(tmp_path.glob("x.0*.cap")), output]
+    assert len(segments) > 1
+    for segment in segments:
+        assert SECRET[-8:].encode() not in segment.read_bytes()
+        with Reader.open(segment) as reader:
+            described = next(iter(reader))
+        assert isinstance(described, Header)
+        assert described.redaction["headers"] == [*NAMES, "X-Api-Key"]
+    shown = subprocess.run(
+        [running.tool("ebpf-replay"), "show", "--format", "jsonl", *map(str, segments)], capture_output=True, check=True
+    )
+    exchanges = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [each["request"]["target"] for each in exchanges] == ["/0", "/0", "/1"]
+    assert len({header_values(each, "request", "X-Api-Key")[0] for each in exchanges}) == 1
+    assert len({header_values(each, "response", "Set-Cookie")[0] for each in exchanges}) == 1
+
+
 def test_without_redact_the_same_recording_holds_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test above cannot pass by recording nothing of it."""
     monkeypatch.setenv("TOLD", SECRET)
