@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from capfile.codec import pieces
 from capfile.errors import CapfileError
-from capfile.event import Event, Kind, Reason
+from capfile.event import Event, Flag, Kind, Reason
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Socket
 from capfile.reader import Reader
 from capfile.records import records_of
@@ -21,6 +21,7 @@ MAX_DATE: Final = 253_402_300_799  # s: the end of the year 9999
 _LOSSES: Final = ("data_lost", "control_lost", "lost_bytes", "gap_bytes", "faults", "scratch_busy", "control_busy")
 _LOSSES_MORE: Final = ("map_sockets_full", "map_descriptors_full", "unplaced_calls", "tail_call_failed")
 _DATA: Final = int(Kind.DATA)
+_FILE_NAME: Final = int(Flag.FILE_NAME)
 
 
 @dataclass
@@ -127,9 +128,10 @@ class _Collector:
         found = self.found
         if event.kind == _DATA:
             found.events["data"] += 1
-            found.captured_bytes += event.captured
-            if event.size > event.captured:
-                found.missing_bytes[_label(event.reason)] += event.size - event.captured
+            captured = 0 if event.flags & _FILE_NAME else event.captured  # a file's name is no byte of the stream
+            found.captured_bytes += captured
+            if event.size > captured:
+                found.missing_bytes[_label(event.reason)] += event.size - captured
         else:
             found.events[Kind(event.kind).name.lower() if event.kind in _KINDS else f"kind-{event.kind}"] += 1
         if event.generation:

@@ -85,6 +85,16 @@ def test_info_says_what_is_in_the_file(path: Path, capsys: pytest.CaptureFixture
     assert "100 server /usr/bin/server" in text
 
 
+def test_info_counts_the_bytes_that_verify_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of the file that sendfile sent stands in its event, and is no byte of the stream."""
+    recording = str(Path(__file__).parents[2] / "fixtures/nginx-with-sendfile-on-kernel-5.10.cap")
+    assert main(["info", "--json", recording]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert main(["verify", "--json", recording]) == 1
+    totals = json.loads(capsys.readouterr().out)["totals"]
+    assert (info["captured_bytes"], info["missing_bytes"]) == (totals["captured"], totals["gaps"])
+
+
 def test_info_names_losses_gaps_and_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture = Capture(drain_every=2)
     server = capture.process(1, comm="evil\x1b[31m")
