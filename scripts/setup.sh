@@ -14,7 +14,7 @@ readonly RECORDING_PACKAGES=(python3-bpfcc:/usr/lib/python3/dist-packages/bcc/__
 readonly TEST_PACKAGES=(nginx-light:nginx golang-go:go
     golang-github-gin-gonic-gin-dev:/usr/share/gocode/src/github.com/gin-gonic/gin/gin.go
     curl:curl nodejs:node wrk:wrk strace:strace tcpdump:tcpdump gcc:gcc libc6-dev:/usr/include/stdio.h
-    util-linux:setpriv procps:ps tshark:tshark)
+    util-linux:setpriv procps:ps tshark:tshark chromium:chromium)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

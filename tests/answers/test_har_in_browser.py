@@ -1,6 +1,6 @@
 """A browser's developer tools open our HAR: every exchange is a row there, the hostile ones too.
 
-Needs chromium and the package `websockets` (to talk to it); neither is part of the project's own set-up.
+Needs chromium, which the set-up installs where it may, and talks to it over a WebSocket. Nothing leaves the machine.
 """
 
 import asyncio
@@ -9,19 +9,26 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
 
 import pytest
+import websockets
 
 from replay.output import har
 from tests.answers import hostile
 
-websockets = pytest.importorskip("websockets", reason="needs the package websockets")
 if shutil.which("chromium") is None:
-    pytest.skip("needs chromium", allow_module_level=True)
+    pytest.skip("chromium is not installed (Debian: apt-get install chromium)", allow_module_level=True)
 
+SECONDS = 60  # a browser's first start on a busy machine; it needs about two
+COMMAND = [
+    *("chromium", "--headless=new", "--remote-debugging-port=0", "--remote-allow-origins=*", "--no-first-run"),
+    *("--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-default-apps"),
+]
 # The frontend is its own page, served by the browser; its network panel is what "Import HAR file" calls.
 SCRIPT = """(async () => {
   const network = await import('./panels/network/network.js');
@@ -29,29 +36,33 @@ SCRIPT = """(async () => {
   const logs = await import('./models/logs/logs.js');
   await legacy.ViewManager.ViewManager.instance().showView('network');
   await network.NetworkPanel.NetworkPanel.instance().networkLogView.onLoadFromFile(new File([%s], 'x.har'));
-  await new Promise(done => setTimeout(done, 2000));
-  const requests = logs.NetworkLog.NetworkLog.instance().requests();
-  return JSON.stringify(requests.map(request => [request.requestMethod, request.url(), request.statusCode]));
+  const requests = () => logs.NetworkLog.NetworkLog.instance().requests();
+  for (let i = 0; i < 300 && requests().length < %d; i++) await new Promise(done => setTimeout(done, 100));
+  return JSON.stringify(requests().map(request => [request.requestMethod, request.url(), request.statusCode]));
 })()"""
 
 
 @pytest.fixture
 def browser(tmp_path):
-    command = ["chromium", "--headless=new", "--disable-gpu", "--remote-debugging-port=0", "--remote-allow-origins=*"]
-    command += ["--no-sandbox"] if os.geteuid() == 0 else []
-    log = (tmp_path / "log").open("w+")
-    process = subprocess.Popen([*command, f"--user-data-dir={tmp_path}", "about:blank"], stderr=log, stdout=log)
+    command = [*COMMAND, "--no-sandbox"] if os.geteuid() == 0 else COMMAND
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        words = [*command, f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
+        process = subprocess.Popen(words, stdout=output, stderr=output, start_new_session=True)
     try:
-        for _ in range(300):
-            if found := re.search(r"ws://127\.0\.0\.1:(\d+)/", (tmp_path / "log").read_text(errors="replace")):
-                yield int(found[1])
-                return
+        end = time.monotonic() + SECONDS
+        while not (found := re.search(r"ws://127\.0\.0\.1:(\d+)/", log.read_text(errors="replace"))):
+            if process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"chromium did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
-        pytest.fail("chromium did not start")
+        yield int(found[1])
     finally:
         process.terminate()
-        process.wait()
-        log.close()
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its helpers too
+            process.wait()
 
 
 def opened(port, address):
@@ -64,12 +75,21 @@ async def imported(port, document):
     page = opened(port, "about:blank")["id"]
     tools = f"http://127.0.0.1:{port}/devtools/devtools_app.html?ws=127.0.0.1:{port}/devtools/page/{page}"
     async with websockets.connect(opened(port, tools)["webSocketDebuggerUrl"], max_size=None) as socket:
-        await asyncio.sleep(5)
-        parameters = {"expression": SCRIPT % json.dumps(document), "awaitPromise": True, "returnByValue": True}
-        await socket.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": parameters}))
-        while "id" not in (answer := json.loads(await socket.recv())):
-            pass
-    return json.loads(answer["result"]["result"]["value"])
+        script = SCRIPT % (json.dumps(document), len(json.loads(document)["log"]["entries"]))
+        end = time.monotonic() + SECONDS
+        while "exceptionDetails" in (said := await evaluated(socket, script)):  # the frontend is still being loaded
+            assert time.monotonic() < end, said
+            await asyncio.sleep(0.5)
+    return json.loads(said["result"]["value"])
+
+
+async def evaluated(socket, script):
+    """What an expression gives in the page; with "exceptionDetails" where it raised."""
+    parameters = {"expression": script, "awaitPromise": True, "returnByValue": True}
+    await socket.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": parameters}))
+    while "id" not in (answer := json.loads(await socket.recv())):
+        pass
+    return answer["result"]
 
 
 def test_the_developer_tools_show_every_exchange(browser):
