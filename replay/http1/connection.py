@@ -16,8 +16,9 @@ from replay.http1.exchanges import build_exchange
 from replay.http1.framer import Framer, State
 from replay.http1.limits import MAX_BODY_KEPT
 from replay.http1.message import Loss
-from replay.http1.pairing import Pairing, Slot
+from replay.http1.pairing import Pairing
 from replay.http1.sides import Cause, RequestSide, ResponseSide
+from replay.http1.slot import Slot
 from replay.http1.usual import usual_exchange, whole_request, whole_response
 from replay.recognise import EMPTY, HTTP1, UNDECIDED, UNKNOWN, recognise
 from replay.stream import Bytes, Eof, Flow, StreamEvent
@@ -108,6 +109,7 @@ class Http1Connection:
             if response is not None:
                 self.request_framer.position = request.end_position
                 framer.position = response.end_position
+                self.pairing.waited += 2
                 self._ordinal += 1
                 return [
                     usual_exchange(
@@ -123,8 +125,9 @@ class Http1Connection:
             self.request_framer.feed(event)
             if self.pairing.orphans:
                 self.pairing.settle_orphans()
-            if type(event) is Eof and self.pairing.inferred:
-                self.pairing.settle_inferred(doubt=self.request_framer.doubt and self.request_framer.late)
+            if type(event) is Eof:
+                framer = self.request_framer
+                self.pairing.requests_ended(doubt=framer.doubt and framer.late and framer.most_hidden > 0)
         else:
             self.response_framer.feed(event)
             if type(event) is Eof:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from replay.exchange import Completeness, Connection, Exchange, Problem, ProcessFacts, Request, Response
 from replay.http1.limits import MAX_PROBLEMS
 from replay.http1.message import Message
-from replay.http1.pairing import Slot
+from replay.http1.slot import Slot
 
 
 def build_exchange(
@@ -54,7 +54,7 @@ def _protocol(request: Request | None, response: Response | None) -> str:
 
 def _completeness(slot: Slot, request: Request | None, response: Response | None) -> Completeness:
     asked, answered = slot.request, slot.response
-    if slot.lost or slot.request_lost or _gap(asked) or _gap(answered) or _inferred(answered):
+    if slot.lost or slot.request_lost or _gap(asked) or _gap(answered) or slot.is_inferred:
         return "gap"
     if asked is None:
         return "response-only"
@@ -68,11 +68,6 @@ def _completeness(slot: Slot, request: Request | None, response: Response | None
 
 def _gap(message: Message | None) -> bool:
     return message is not None and message.gap
-
-
-def _inferred(answered: Message | None) -> bool:
-    """Whether it may be another request's response, behind the same loss."""
-    return answered is not None and any(problem.code == "paired-by-inference" for problem in answered.problems)
 
 
 def _problems(slot: Slot) -> tuple[Problem, ...]:

@@ -19,9 +19,9 @@ from replay.http1.chunked import ChunkedReader
 from replay.http1.framing import NOTHING_DECLARED, Declared, Kind
 from replay.http1.grammar import GRAMMARS, Head
 from replay.http1.head_reader import Gathered, HeadReader
-from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES, MIN_NEXT_HEAD_BYTES
+from replay.http1.limits import MAX_BODY_KEPT, MAX_HEAD_BYTES, MAX_HELD_BYTES, MAX_HIDDEN
 from replay.http1.message import Loss, Message
-from replay.http1.resync import Hunt, begins_with_known_method
+from replay.http1.resync import Hunt
 from replay.http1.sink import Sink
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 
@@ -45,6 +45,19 @@ class State(Enum):
     HELD = auto()  # the other direction must first say what the bytes are (after CONNECT)
     HANDED = auto()  # the bytes belong to another protocol
     ENDED = auto()
+
+
+class _Before(NamedTuple):
+    """What is known of the bytes since the last message."""
+
+    losses: tuple[Loss, ...]
+    late: bool
+    doubt: bool
+    skipped: bool
+    hidden: int
+
+
+_NOTHING: Final = _Before((), False, False, False, 0)
 
 
 class Framer:
@@ -75,8 +88,11 @@ class Framer:
         self._fresh = not joined  # neither a message nor a loss yet
         self._unframed = "joined-midstream" if joined else "unframed"
         self.late = joined  # a hole since the last message, of which not even is known when its bytes passed
+        self.hidden = 0  # start lines that may have passed unseen since the last message, at most
+        self._behind_hole = False  # and perhaps one more, whose end comes next
         self.doubt = joined  # the framing was lost since the last message
         self._skipped = False  # and a whole start line with it
+        self._before = _NOTHING  # all that, when the present message began
         self._held: list[StreamEvent] = []
         self._held_bytes = 0
         self._hand_over_next = False
@@ -85,10 +101,14 @@ class Framer:
         """Take the next event of the direction. Its positions may begin anywhere (a cut file, a later segment)."""
         if self.position < 0:
             self.position = self.first_position = event.position
+            self._hunt.miss(event.position)
         if type(event) is Bytes:
             position, time, data = event.position, event.time, event.data
             if position != self.position:  # positions join up; where they do not, that is a gap like any other
                 self._jump(event)
+            if self._behind_hole:
+                self._behind_hole = False
+                self.hidden += self._grammar.start_line.may_end(data)
             if self.message is not None:
                 self.message.carried(position, time)
             self._data, self._base, self._time, self._edge = data, position, time, True
@@ -96,9 +116,10 @@ class Framer:
             self.position = position + len(data)
         elif type(event) is Gap:
             if event.length != 0:
-                self.late |= event.reason in WHEN_UNKNOWN
+                before = self.hidden
+                self._note_hole(event, before)
                 TRANSITIONS[self.state].miss(self, event)
-                self.late |= event.reason in WHEN_UNKNOWN  # a message may have begun just before the hole
+                self._note_hole(event, min(before, self.hidden))  # a message may have begun just before the hole
                 self.position = event.position + (event.length or 0)
                 self._hunt.miss(self.position)
         elif type(event) is Eof:
@@ -114,9 +135,25 @@ class Framer:
     def _jump(self, event: Bytes) -> None:
         if event.position > self.position:
             hole = event.position - self.position
-            self.late = True
-            TRANSITIONS[self.state].miss(self, Gap(self.position, event.time, hole, "unknown"))
+            gap = Gap(self.position, event.time, hole, "unknown")
+            self._note_hole(gap, self.hidden)
+            TRANSITIONS[self.state].miss(self, gap)
         self._hunt.miss(event.position)
+
+    @property
+    def most_hidden(self) -> int:
+        """So many start lines may have passed unseen since the last message, at most."""
+        return self.hidden + self._behind_hole
+
+    @property
+    def passed_a_body(self) -> bool:
+        """Whether what came before the start line that was found cannot be the end of a head."""
+        return self._hunt.passed_a_body
+
+    def _note_hole(self, gap: Gap, before: int) -> None:
+        self.late |= gap.reason in WHEN_UNKNOWN
+        self.hidden = before + (MAX_HIDDEN if gap.length is None else gap.length // self._grammar.start_line.least)
+        self._behind_hole = True
 
     def _read(self, data: bytes, position: int, time: int, *, edge: bool) -> None:
         self._data, self._base, self._time, self._edge = data, position, time, edge
@@ -144,10 +181,13 @@ class Framer:
             message.carried(position, self._time)
             self._began = 0
         losses = self.losses
+        before = self.doubt or self.late or losses
+        self._before = _Before(tuple(losses), self.late, self.doubt, self._skipped, self.hidden) if before else _NOTHING
         self._sink.began(message, losses, doubt=self.doubt, skipped=self._skipped)
         if losses:
             self.losses = []
         self.doubt = self.late = self._skipped = False
+        self.hidden = 0
         stop = data.find(b"\r\n\r\n", at, at + MAX_HEAD_BYTES) + 4
         if stop > 3:  # most heads come whole and without any deviation
             raw = data[at:stop]
@@ -188,7 +228,10 @@ class Framer:
             self._keep_partial_head()
             after = self._head.take()[hole:]
             self._lose()
-            return self._reread(after, self._base + len(self._data) - len(after))
+            self._reread(after, self._base + len(self._data) - len(after))
+            self._edge = True
+            self._hunt.miss(self._base)
+            return 0
         return self._refuse_head()
 
     def _finish_head(self, began_at: int) -> int:
@@ -230,6 +273,8 @@ class Framer:
             self._reread(seen, position)
             return self._after_head(head, NOTHING_DECLARED, b"", 0)
         self.message = None
+        losses, self.late, self.doubt, self._skipped, self.hidden = self._before
+        self.losses = [*losses]
         self._sink.dropped(message)
         if self._fresh and self._sink.foreign(seen):
             self.state = State.HANDED
@@ -239,10 +284,11 @@ class Framer:
         return self._reread(seen, position)
 
     def _miss_head(self, gap: Gap) -> None:
+        to_the_end = self._head.to_the_end()
         if gap.length is not None and self._head.miss():
             self._state_gap(gap)
             # Or so it seems: if the hole has room for a beginning, what follows may as well be of a later head.
-            self.doubt |= gap.length >= MIN_NEXT_HEAD_BYTES
+            self.doubt |= gap.length > to_the_end
             return
         # What was seen since the head's first hole is not all of its rest; it may be the beginning of the next message.
         after = bytes(self._head.buffer[self._head.after_hole :]) if self._head.after_hole else b""
@@ -250,6 +296,7 @@ class Framer:
         self._head.clear()
         self._lose()
         if after:
+            self._hunt.miss(gap.position - len(after))
             self._read(after, gap.position - len(after), self._time, edge=True)
             TRANSITIONS[self.state].miss(self, gap)
         else:
@@ -290,7 +337,7 @@ class Framer:
         message.body = body = BodyBuilder(self._keep)
         if kind is Kind.LENGTH:
             stop = at + framing.length
-            if stop <= len(self._data):
+            if stop <= len(self._data) and framing.certain:
                 body.add(self._data, at, stop)
                 self._end_message(self._base + stop)
                 return stop
@@ -302,7 +349,7 @@ class Framer:
         else:
             self._lose()
             return at
-        self.state = State.BODY
+        self.state = State.BODY if framing.certain else State.EXPECTED
         return at
 
     def _read_body(self, at: int) -> int:
@@ -375,10 +422,12 @@ class Framer:
             self.state = State.EXPECTED
 
     def _read_expected(self, at: int) -> int:
-        """RFC 9110 §10.1.1: a client that gets a final status may leave the body out."""
+        """RFC 9110 §10.1.1: a client that gets a final status may leave the body out. §6.3(1): if nobody knows what was
+        asked, it may have been HEAD."""
         before = len(self._head.buffer)
         self._head.buffer += self._data[at:]
-        verdict = begins_with_known_method(self._head.buffer) and self._grammar.start_line.judge(self._head.buffer, 0)
+        start_line = self._grammar.start_line
+        verdict = start_line.may_begin(self._head.buffer) and start_line.judge(self._head.buffer, 0)
         if verdict is None:
             return len(self._data)
         position = self._base + at - before
@@ -393,15 +442,21 @@ class Framer:
         self._leave_body()
         message = self._message()
         message.body = None
-        message.problem("body-withheld", position)
+        if self._flow == "request":
+            message.problem("body-withheld", position)
         self._end_message(position)
 
     def _miss_expected(self, gap: Gap) -> None:
+        if self._flow == "response" and not self._head.buffer:  # what is missing may be the next message
+            self._state_gap(gap)
+            self._leave_body()
+            self._lose()
+            return
         self._body_after_all()
         TRANSITIONS[self.state].miss(self, gap)
 
     def _end_expected(self, eof: Eof) -> None:
-        if self._head.buffer:
+        if self._head.buffer or self._flow == "response":
             self._body_after_all()
             TRANSITIONS[self.state].end(self, eof)
             return
@@ -427,6 +482,9 @@ class Framer:
             before = self._base + at
         found, passed = self._hunt.feed(data, self._base + at, self._time, self._believe, edge=self._edge and not at)
         self._lose_bytes(self._unframed, before, passed)
+        if self._hunt.refused:  # it may have been one all the same
+            self.hidden += self._hunt.refused
+            self._hunt.refused = 0
         if not found:
             return len(self._data)
         self._began = self._hunt.time

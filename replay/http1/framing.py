@@ -34,6 +34,7 @@ class Framing(Struct, frozen=True, gc=False):
 
     kind: Kind
     length: int = 0
+    certain: bool = True  # False: only if the request was not a HEAD, which nobody knows
 
 
 class Declared(Struct, frozen=True, gc=False):

@@ -14,7 +14,9 @@ from replay.exchange import Problem
 from replay.http1.grammar import Grammar, Head
 from replay.http1.heads import RequestHead
 from replay.http1.limits import MAX_HEAD_BYTES, MAX_START_LINE_BYTES
+from replay.http1.resync import END
 
+_VERSION: Final = b" HTTP/1.1"
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _FIELD_LINE: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*|[ \t][^\r\n\0]*)\r?\n")
 _TEXT_LINE: Final = re.compile(rb"[^\0-\x08\x0a-\x1f\x7f]*\r?\n")
@@ -115,6 +117,14 @@ class HeadReader:
         self.head = RequestHead(head.method, head.target, "HTTP/0.9", (), (Problem("http-0.9", "request"), *others))
         self.size = self._line_end + empty_line
         return Gathered.WHOLE
+
+    def to_the_end(self) -> int:
+        """At least so many bytes are missing from the end of the head."""
+        seen = bytes(self.buffer[-len(_VERSION) - len(END) :])
+        end = END if b"\n" in self.buffer or not self._grammar.start_line.version_last else _VERSION + END
+        if end is not END and seen[-len(_VERSION) : -1] == _VERSION[:-1]:
+            end = END  # HTTP/1.0 and the like
+        return next(len(end) - length for length in range(len(end) - 1, -1, -1) if seen.endswith(end[:length]))
 
     def miss(self) -> bool:
         """A hole in the head; whether the head can be gone on with after it."""

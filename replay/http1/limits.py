@@ -10,9 +10,6 @@ MAX_HEAD_BYTES: Final = 256 * 1024
 # RFC 9112 §3 recommends at least 8,000 octets for a request line; eight times that is tolerated.
 MAX_START_LINE_BYTES: Final = 64 * 1024
 
-# A hole in a head that is shorter cannot reach from one head into the next: an empty line and one byte.
-MIN_NEXT_HEAD_BYTES: Final = 5
-
 # A start line sought in unframed bytes: what RFC 9112 §3 recommends and a bit, because each new byte looks at it again.
 MAX_SOUGHT_LINE_BYTES: Final = 8 * 1024 + 256
 
@@ -34,6 +31,22 @@ MAX_CODINGS: Final = 4
 # Requests that may wait for a response on one connection before the oldest are listed without one; wrk pipelines
 # hundreds, a flood a million.
 MAX_WAITING: Final = 4096
+
+# How often a client must be seen to wait for its answer before it asks again, until it is believed to do so always:
+# eight times, or sixteen if something was lost before, so that it only seems to.
+ENOUGH_WAITING: Final = 16
+
+# Responses held back after a loss, because later ones may tell whose they are; as many as it takes to believe.
+MAX_HELD_RESPONSES: Final = 16
+
+# The same where little of a direction was lost: "HTTP/1.1 100 Continue" is 25 bytes, 103 with a link or two 100. What a
+# client that pipelines lost may be such interim responses alone; one that does not would have to do both for the first
+# time in one loss.
+MIN_LOST_FINAL_BYTES: Final = 32
+MIN_LOST_FINAL_BYTES_OF_PIPELINED: Final = 128
+
+# More messages than any loss can hide that is reckoned with; sums of them stay in a machine word.
+MAX_HIDDEN: Final = 1 << 32
 
 # The same bound in bytes of heads and bodies.
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024

@@ -1,68 +1,31 @@
 """Which response answers which request (RFC 9112 §9.3.2: in the order of the requests). Knows no bytes.
 
 Without loss, a response belongs to the oldest request that waits; one that begins while none waits belongs to none.
-After response start lines were lost it belongs to some request that waits, between two bounds: at least as many are
-passed over as start lines were surely lost, and no response answers a request that began after it did. Where the
-bounds differ, a client that waits for each answer before it asks again (nearly all) decides for the upper one; after a
-client that was seen to pipeline, the responses are held until later ones narrow the bounds or the connection ends.
-A response after a loss that is given to the latest request stays open until the next request: if that joins up, no
-request lies between and the pair is certain; if requests may be lost there, the two are listed apart.
+After losses there are bounds for how many responses come before a request's own. A response that only one request can
+have is that one's. Others are held back, because what follows may narrow the bounds: a response needs a request that
+began before it, and a client that was seen often enough to wait for each answer is believed to do so. If nothing
+decides in time, the latest requests are meant, and the pair is named an inference.
+A pair that rests on no request being lost behind its own stays open until the requests go on: if they join up, it is
+certain; if requests may be lost there, the two are listed apart.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from replay.exchange import Informational, Problem
-from replay.http1.limits import MAX_WAITING, MAX_WAITING_BYTES
+from replay.exchange import Problem
+from replay.http1.limits import (
+    ENOUGH_WAITING,
+    MAX_HELD_RESPONSES,
+    MAX_HIDDEN,
+    MAX_WAITING,
+    MAX_WAITING_BYTES,
+    MIN_LOST_FINAL_BYTES,
+    MIN_LOST_FINAL_BYTES_OF_PIPELINED,
+)
 from replay.http1.message import Loss, Message
-from replay.stream import Flow
-
-
-class Slot:
-    """One exchange while it is being read."""
-
-    __slots__ = (
-        "became",
-        "closed",
-        "doubt",
-        "informational",
-        "lost",
-        "method",
-        "phantom",
-        "problems",
-        "request",
-        "request_lost",
-        "response",
-        "settled",
-        "unsure",
-        "weight",
-    )
-
-    def __init__(self, request: Message | None = None) -> None:
-        self.request = request
-        self.became: Slot | None = None  # a held response's slot: the exchange that it was given to
-        self.method = ""  # of the request, once known
-        self.response: Message | None = None
-        self.informational: list[Informational] = []
-        self.problems: list[Problem] = []  # that no message of it can state
-        self.lost = False  # its response lies in a gap
-        self.request_lost = False  # likewise
-        self.closed = ""  # how the response direction ended without one
-        self.phantom: list[Loss] | None = None  # a request that lies in these losses
-        self.settled = True  # False: a late gap may still explain why its request was not seen
-        self.doubt = False  # a request may be lost between this one and the last
-        self.unsure = False  # how many requests came before it is not known
-        self.weight = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will come of it."""
-        if not self.settled or (self.request is not None and not self.request.ended):
-            return False
-        if self.response is not None:
-            return self.response.ended
-        return self.lost or bool(self.closed)
+from replay.http1.slot import Behind, Slot, as_problems
+from replay.http1.waiting import Waiting
 
 
 class Pairing:
@@ -70,41 +33,58 @@ class Pairing:
 
     def __init__(self, *, joined: bool = False) -> None:
         self.order: deque[Slot] = deque()
-        self.waiting: deque[Slot] = deque()
-        self._pipelined = False  # more than one request was once seen to wait without a loss
+        self.orphans: list[Slot] = []  # not settled: their requests may lie in a hole that is noticed late
+        self.inferred: list[Slot] = []  # not settled either: a request lost behind theirs may be the one answered
+        self.interim_seen = False
+        self.waited = 0  # how often the client was seen to wait before it asked again; twice where that is certain
+        self._waiting = Waiting()
+        self._pipelines = False  # the client was once seen not to wait
+        self._asked = 0  # requests since the last response began
+        self._clean = not joined  # no loss since then
+        self._skipping = False  # requests were lost since the last that was seen
+        self._losses: list[Loss] = []  # before the first held response
+        self._problems: list[Problem] = []  # of responses of which not even the status is known
+        self._uncounted = 0  # so many of them
         self._closed = ""
-        self._synced = not joined  # the last response surely was the last request's but for those that wait
-        self._unsure = joined  # how many requests were made is not known
-        self.orphans: list[Slot] = []  # not settled
-        # not settled either: a request that is lost behind theirs may be the one that was answered
-        self.inferred: list[Slot] = []
-        self._held: list[tuple[Slot, int]] = []  # responses in doubt, and the last request that each may answer
-        self._held_losses: list[Loss] = []  # before the first of them
-        self._least = 0  # how many requests are surely passed over by the first of them
+        self._requests_ended = False
         self._released: deque[list[str | int]] = deque()  # [method, count] of requests that waited too long
         self._weight = 0
+        if joined:
+            self._waiting.lose(None, 0, MAX_HIDDEN)
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing waits or is in doubt: a further request and the response after it are a certain pair."""
-        unsettled = self.orphans or self.inferred or self._held or self._released or self._least
-        return self._synced and not (self.order or self.waiting or self._unsure or self._closed or unsettled)
+        unsettled = self.orphans or self.inferred or self._released or self._skipping or self._uncounted
+        return self._waiting.exact and not (self.order or self._waiting.slots or self._closed or unsettled)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a request waits for its response, as far as is known."""
+        return bool(self._waiting.slots)
 
     # requests
 
-    def request_began(self, message: Message, *, doubt: bool = False) -> Slot:
-        """A further request waits for its response; with `doubt` others may lie between it and the last."""
-        if self.inferred or doubt:
-            self.settle_inferred(doubt=doubt)
-        if self.waiting and self.waiting[-1].request is not None:
-            self._pipelined |= self.waiting[-1].request.last_byte_time == message.first_byte_time
+    def request_began(self, message: Message, *, hidden: int = 0) -> Slot:
+        """A further request waits for its response; so many others may be hidden between it and the last."""
+        waiting = self._waiting
+        if self._skipping:
+            waiting.lose_at_most(hidden)
+            self._skipping = False
+        elif hidden:  # in a message that the last was thought to be
+            self.requests_skipped([], hidden, sure=False, late=True)
+            self._skipping = False
+        elif waiting.backlog.narrowed:
+            self.settle_inferred(doubt=False)
+        self._asked += 1
         slot = Slot(message)
-        slot.doubt = doubt
-        slot.unsure = self._unsure
+        slot.number = waiting.backlog.begin()
         slot.closed = self._closed
+        if waiting.slots and (last := waiting.slots[-1].request) is not None:
+            self._pipelines |= last.last_byte_time == message.first_byte_time
         self.order.append(slot)
         if not self._closed:
-            self.waiting.append(slot)
+            waiting.add(slot)
         return slot
 
     def request_ended(self, slot: Slot) -> None:
@@ -112,11 +92,16 @@ class Pairing:
         assert slot.request is not None
         slot.weight = slot.request.weight
         self._weight += slot.weight
-        while len(self.waiting) > MAX_WAITING or (self._weight > MAX_WAITING_BYTES and len(self.waiting) > 1):
-            self._release(self.waiting.popleft())
+        slots = self._waiting.slots
+        while len(slots) > MAX_WAITING or (self._weight > MAX_WAITING_BYTES and len(slots) > 1):
+            self._release()
 
-    def _release(self, slot: Slot) -> None:
-        self._settle_held()
+    def _release(self) -> None:
+        self._guess(len(self._waiting.held))
+        slot = self._waiting.slots.popleft()
+        if slot.request is None or slot.taken:
+            self._waiting.blur()
+            return
         slot.closed = "too-many-waiting"
         slot.problems.append(Problem("too-many-waiting", "request"))
         self._weight -= slot.weight
@@ -126,25 +111,23 @@ class Pairing:
         else:
             self._released.append([slot.method, 1])
 
-    def requests_skipped(self, losses: list[Loss], *, sure: bool, late: bool) -> None:
-        """A request, or more, lies in `losses` (if not `sure`: or was said to before). A response without a request
-        that is not settled explains it; otherwise one that has not come may."""
-        self._unsure = True
-        if late:  # it may have passed before what was answered
-            self.settle_inferred(doubt=True)
-        if self.orphans:
-            self._explain(self.orphans[0], losses)
-        elif sure and not self._closed and not (self.waiting and self.waiting[-1].phantom is not None):
-            slot = Slot()
-            slot.phantom = losses
-            self.waiting.append(slot)
-
-    def _explain(self, slot: Slot, losses: list[Loss]) -> None:
-        """The request of `slot` lies in `losses`."""
-        slot.problems += as_problems(losses, "request")
-        slot.problems.append(Problem("request-lost", "request"))
-        slot.request_lost = True
-        losses.clear()
+    def requests_skipped(self, losses: list[Loss], hidden: int, *, sure: bool, late: bool) -> None:
+        """Requests, `hidden` at most since the last, lie in `losses` (if `sure`: at least one). If that is noticed
+        `late`, it may have passed before what seemed to be answered, and responses without a request explain it."""
+        self._clean = False
+        self.settle_inferred(doubt=late)
+        if self._closed:
+            return
+        if self._skipping:
+            self._waiting.lose_at_most(hidden)
+            return
+        self._skipping = True
+        explained = self.orphans[:hidden] if late else []
+        for slot in explained:
+            slot.explain(losses)
+        self.settle_orphans()
+        least = int(sure and not explained)
+        self._waiting.lose(losses, least, max(hidden - len(explained), least), explained=len(explained))
 
     def settle_orphans(self) -> None:
         """The request direction went on: responses without a request have none."""
@@ -158,203 +141,246 @@ class Pairing:
             slot.settled = True
             if doubt:
                 self._part(slot)
-            else:
-                self._synced = True
-                self._unsure &= self._pipelined
         self.inferred.clear()
-        if doubt:
-            self._unsure = True
+        if self._waiting.backlog.narrowed:
+            if doubt:
+                self._waiting.backlog.widen()
+            else:
+                self._waiting.backlog.confirm()
+                self._waiting.check_exactness()
+
+    def requests_ended(self, *, doubt: bool) -> None:
+        """No request follows; with `doubt` one may be lost behind the last."""
+        self.settle_inferred(doubt=doubt)
+        self._requests_ended = True
 
     def _part(self, slot: Slot) -> None:
         """The response may be that of a request which lies in a gap: list the two apart."""
-        if slot.response is None:
-            return
         apart = slot.became = Slot()  # where the response goes on
         apart.response, slot.response = slot.response, None
         apart.informational, slot.informational = slot.informational, []
         apart.request_lost = slot.lost = True
         slot.problems.append(Problem("undecided-pair", "response"))
         apart.problems.append(Problem("undecided-pair", "request"))
-        self.order.insert(self.order.index(slot) + 1, apart)
+        self._insert(apart, slot)
+
+    def _insert(self, slot: Slot, after: Slot | None) -> None:
+        """Into the order, behind the request that came before."""
+        if after is not None and after in self.order:
+            self.order.insert(self.order.index(after) + 1, slot)
+        elif after is not None:
+            self.order.appendleft(slot)
+        else:
+            self.order.append(slot)
 
     def remove(self, slot: Slot) -> None:
         """It was no exchange."""
         self.order.remove(slot)
-        if slot in self.waiting:
-            self.waiting.remove(slot)
+        self._asked -= 1
+        self._waiting.remove(slot)
 
     def remove_after(self, slot: Slot) -> None:
         """What was taken for later requests belongs to another protocol."""
         while self.order and self.order[-1] is not slot:
             self.order.pop()
-        self.waiting.clear()
+        self._waiting.slots.clear()
 
     # responses
 
-    def response_began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
-        """The exchange that a response belongs to; the losses before it are stated where they belong."""
-        later = self._later_than(message) if doubt else []
-        slot = self._place(message, losses, doubt=doubt, skipped=skipped)
-        if later:
-            self.settle_inferred(doubt=later[0].doubt)
-            self.waiting.extend(later)
-        return slot.became or slot
-
-    def _later_than(self, message: Message) -> list[Slot]:
-        """Requests that began after it did, although that was known sooner; they do not wait for it."""
-        later: deque[Slot] = deque()
-        while self.waiting and (request := self.waiting[-1].request) is not None:
-            if request.first_byte_time <= message.first_byte_time:
-                break
-            later.appendleft(self.waiting.pop())
-        return list(later)
-
-    def _place(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
-        if self._released:
-            return self._answer_released(message, losses)
-        if doubt:
-            self._synced = False
-            self._settle_held()
-            self._least = min(1 if skipped else 0, max(len(self.waiting) - 1, 0))
-        if self._held or (doubt and self._least < len(self.waiting) - 1):
-            return self._doubtful(message, losses)
-        if losses or self._least:
-            passed = [self._pass_over() for _ in range(self._least)]
-            self._least = 0
-            self._state(losses, passed, message)
-        slot = self._next_waiting(certain=not doubt)
+    def response_began(self, message: Message, losses: list[Loss], hidden: int = 0, *, sure: bool = False) -> Slot:
+        """The exchange that a response belongs to; the losses before it are stated where they belong. So many others
+        may be hidden there; if `sure`, at least one final response is. If it is not certain, `place` says which."""
+        waiting = self._waiting
+        hidden += self._uncounted
+        if waiting.exact and waiting.slots and not hidden and not self._released:
+            if len(waiting.slots) > 1:
+                self._pipelines = True
+            elif self._clean:
+                self.waited += 2
+            self._clean = True
+            self._asked = 0
+            slot = waiting.slots.popleft()
+            slot.response = message
+            if losses:
+                message.state_losses(losses)
+            return slot
+        slot = Slot()
         slot.response = message
-        self._infer(slot)
+        slot.behind = Behind(losses, hidden, sure)
+        if self._released:
+            self._answer_released(slot, message)
         return slot
 
-    def _infer(self, slot: Slot) -> None:
-        """Unless it is certain, a pair is named an inference, or left open until the next request."""
-        if slot.request is None or slot.response is None or (self._synced and not slot.unsure):
+    def place(self, slot: Slot) -> None:
+        """The head of a response was read that is not certain to be the oldest request's."""
+        behind, message = slot.behind, slot.response
+        if behind is None or message is None:
             return
-        if self._pipelined and slot.unsure:
-            slot.response.problem("paired-by-inference")
-        elif not self.waiting and not self._synced:
-            slot.settled = False
-            self.inferred.append(slot)
+        slot.behind = None
+        slot.problems += self._problems
+        self._problems = []
+        self._uncounted = 0
+        waiting, backlog = self._waiting, self._waiting.backlog
+        begun, slot.latest = waiting.begun_before(message)
+        waiting.leave_exactness()
+        clean = self._clean and not behind.hidden
+        if behind.hidden:
+            self._guess(len(waiting.held))
+            backlog.lose_responses(int(behind.sure), behind.hidden)
+        elif clean:
+            self.waited += self._asked == 1
+            self._pipelines |= self._asked > 1
+        if self.waited >= ENOUGH_WAITING and not self._pipelines:
+            self._assume_waited(slot.latest, begun.most)
+        if not backlog.respond(begun):
+            message.state_losses(behind.losses)
+            self._orphan(slot)
+            return
+        self._pipelines |= clean and not self._asked
+        if begun is not backlog.next:
+            backlog.confirm()
+        self._clean, self._asked = True, 0
+        slot.method = waiting.common_method()
+        waiting.held.append(slot)
+        self._losses += behind.losses
+        self._resolve()
 
-    def _next_waiting(self, *, certain: bool) -> Slot:
-        overtaken = not self._pipelined and not (certain and self._synced)
-        while overtaken and len(self.waiting) > 1 and self.waiting[0].phantom is not None:
-            self.waiting.popleft()  # it would have been answered before the next was asked
-        if len(self.waiting) > 1 and certain:
-            self._pipelined = True
-        if not self.waiting:
-            slot = Slot()
+    def _assume_waited(self, latest: Slot | None, begun: int) -> None:
+        """Unless requests may be lost behind the latest."""
+        if latest is not None and latest.end.most == begun:
+            self._pipelines |= not self._waiting.backlog.assume_waited(latest.number)
+
+    def are_final(self, losses: list[Loss]) -> bool:
+        """Whether these cannot be interim responses alone."""
+        enough = MIN_LOST_FINAL_BYTES_OF_PIPELINED if self._pipelines else MIN_LOST_FINAL_BYTES
+        if self.interim_seen or sum(loss.length or enough for loss in losses if loss.code == "gap") < enough:
+            return False
+        return not any(
+            slot.request is not None and slot.request.declared.expects_continue for slot in self._waiting.slots
+        )
+
+    def _orphan(self, slot: Slot) -> None:
+        if not self._requests_ended:
             slot.settled = False
             self.orphans.append(slot)
-            self.order.append(slot)
-            return slot
-        slot = self.waiting.popleft()
-        if slot.phantom is not None:
-            self._explain(slot, slot.phantom)
-            self.order.append(slot)
-        return slot
+        self.order.append(slot)
+        self._waiting.check_exactness()
 
-    def _pass_over(self) -> Slot:
-        slot = self.waiting.popleft()
-        slot.lost = True
-        return slot
+    def _resolve(self) -> None:
+        """Give the responses whose request is certain to it, and hold the others back as long as that may help."""
+        waiting = self._waiting
+        while (decided := waiting.decided()) is not None:
+            index, to = decided
+            to_come = index - len(waiting.held)
+            self._guess(index)  # nothing will decide those before any more
+            self._give(waiting.held.pop(0), to, to_come)
+        if len(waiting.held) > MAX_HELD_RESPONSES:
+            self._guess(len(waiting.held))
+        self._state_lost(list(waiting.drop_passed()))
+        waiting.check_exactness()
 
-    def _doubtful(self, message: Message, losses: list[Loss]) -> Slot:
-        """More than one request may be the one that is answered."""
-        if not self._pipelined:
-            passed = [self._pass_over() for _ in range(len(self.waiting) - 1)]
-            self._least = 0
-            self._state(losses, passed, message)
-            message.problem("paired-by-inference")
-            slot = self._next_waiting(certain=False)
-            slot.response = message
-            self._infer(slot)
-            return slot
-        slot = Slot()
-        slot.response = message
-        slot.method = self._common_method()
-        self._held.append((slot, len(self.waiting) - 1))
-        self._held_losses += losses
-        if self._most() <= self._least:
-            self._settle_held()
-        return slot.became or slot
-
-    def _common_method(self) -> str:
-        """HEAD only if every candidate is one."""
-        methods = {slot.method for slot in self.waiting if slot.phantom is None}
-        return methods.pop() if len(methods) == 1 else ""
-
-    def _most(self) -> int:
-        """How many requests the first held response may pass over at most."""
-        return max(min(last - index for index, (_, last) in enumerate(self._held)), 0)
-
-    def _settle_held(self) -> None:
-        """Give the held responses to the latest requests that they can belong to."""
-        held, self._held = self._held, []
-        if not held:
+    def _give(self, slot: Slot, to: Slot, to_come: int) -> None:
+        """The response of `slot` is that of the request `to`."""
+        if to.request is None or to.taken:
+            self._stand_alone(slot, to)
             return
-        self._unsure = True
-        for slot in self.waiting:
-            slot.unsure = True
-        last = [last for _, last in held]
-        most = max(min(end - index for index, end in enumerate(last)), self._least, 0)
-        passed = [self._pass_over() for _ in range(min(most, len(self.waiting)))]
-        self._least = 0
-        losses, self._held_losses = self._held_losses, []
-        if held[0][0].response is not None:
-            self._state(losses, passed, held[0][0].response)
-        for found, _ in held:
-            slot = found.became = self._next_waiting(certain=False)
-            slot.response, slot.informational = found.response, found.informational
-            slot.problems += found.problems
-            if found.response is not None:
-                found.response.problem("paired-by-inference")
+        self._state_lost(self._waiting.synchronise(to, to_come), slot.response)
+        if self._waiting.backlog.narrowed:
+            if self._requests_ended:
+                self._waiting.backlog.confirm()
+            else:
+                to.settled = False
+                self.inferred.append(to)
+        to.take_over(slot)
 
-    def _answer_released(self, message: Message, losses: list[Loss]) -> Slot:
+    def _stand_alone(self, slot: Slot, to: Slot | None) -> None:
+        """No request that was seen can have the response."""
+        if slot.response is not None:
+            slot.response.state_losses(self._losses)
+            self._losses = []
+        if to is not None and to.request is None:
+            if to.losses is not None:
+                slot.explain(to.losses)
+        else:
+            slot.request_lost = True
+            slot.problems.append(Problem("undecided-pair", "request"))
+        self._insert(slot, slot.latest)
+
+    def _guess(self, count: int) -> None:
+        """Give so many held responses to the requests that they probably belong to."""
+        waiting = self._waiting
+        choices = waiting.guess(count, pipelines=self._pipelines)
+        held, waiting.held = waiting.held[:count], waiting.held[count:]
+        for slot, to in zip(held, choices, strict=True):
+            if to is None:
+                self._stand_alone(slot, None)
+                continue
+            self._state_lost(waiting.take(to), slot.response)
+            to.infer()
+            to.take_over(slot)
+
+    def _state_lost(self, passed: list[Slot], message: Message | None = None) -> None:
+        """State losses on the first exchange whose response lies in them, or on the message that they precede."""
+        passed = [slot for slot in passed if slot.request is not None and slot.lost and slot.response is None]
+        if passed:
+            passed[0].problems += as_problems(self._losses, "response")
+            for slot in passed:
+                slot.problems.append(Problem("response-lost", "response"))
+        elif message is not None:
+            message.state_losses(self._losses)
+        else:
+            return
+        self._losses = []
+
+    def _answer_released(self, slot: Slot, message: Message) -> None:
         """The request was handed out already, because too many waited."""
+        assert slot.behind is not None
+        if slot.behind.hidden:
+            self._waiting.blur()
         released = self._released[0]
-        slot = Slot()
         slot.method = str(released[0])
         released[1] = int(released[1]) - 1
         if not released[1]:
             self._released.popleft()
-        slot.response = message
-        message.state_losses(losses)
+        message.state_losses(slot.behind.losses)
+        slot.behind = None
         slot.problems.append(Problem("request-listed-before", "response"))
         self.order.appendleft(slot)
-        return slot
-
-    def _state(self, losses: list[Loss], passed: list[Slot], message: Message) -> None:
-        """State losses on the first exchange whose response lies in them, or on the message that they precede."""
-        passed = [slot for slot in passed if slot.phantom is None]
-        if not passed:
-            message.state_losses(losses)
-            return
-        passed[0].problems += as_problems(losses, "response")
-        for slot in passed:
-            slot.problems.append(Problem("response-lost", "response"))
 
     def wait_again(self, slot: Slot) -> None:
         """Its response has not begun after all, or only with interim ones."""
         slot.response = None
         slot.settled = True
-        self.inferred = [inferred for inferred in self.inferred if inferred is not slot]
-        if slot.request is not None:
-            self.waiting.appendleft(slot)
+        if slot.behind is not None:  # nobody has heard of it
             return
-        self._held = [held for held in self._held if held[0] is not slot]
-        self.orphans = [orphan for orphan in self.orphans if orphan is not slot]
-        if slot in self.order:
+        self.inferred = [inferred for inferred in self.inferred if inferred is not slot]
+        if slot in self.orphans:
+            self.orphans.remove(slot)
             self.order.remove(slot)
+        elif not self._waiting.wait_again(slot) and slot in self.order:
+            self.order.remove(slot)
+
+    def leave_uncounted(self, slot: Slot, message: Message) -> None:
+        """Not even the status of its response is known: it may be an interim one."""
+        self._uncounted += 1
+        if slot.behind is not None:
+            self._losses += slot.behind.losses
+            self._uncounted += slot.behind.hidden
+            self._problems += message.problems
+        else:
+            slot.problems += message.problems
+        self.wait_again(slot)
 
     def response_closed(self, how: str, losses: list[Loss]) -> None:
         """The response direction ended: who waits gets no response; the first of them may have lost it."""
-        self._settle_held()
+        self._guess(len(self._waiting.held))
         self._closed = how
-        waiting, self.waiting = [slot for slot in self.waiting if slot.phantom is None], deque()
+        waiting = [slot for slot in self._waiting.slots if slot.request is not None and not slot.taken]
+        self._waiting.slots.clear()
         for slot in self.order:
             slot.closed = slot.closed or how
+        if waiting:
+            waiting[0].problems += self._problems
         if waiting and losses:
             waiting[0].lost = any(loss.code == "gap" for loss in losses)
             waiting[0].problems += as_problems(losses, "response")
@@ -369,9 +395,3 @@ class Pairing:
             self._weight -= slot.weight
             done.append(slot)
         return done
-
-
-def as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
-    """Losses that swallowed the beginning of a message: offsets count from the first of them."""
-    start = losses[0].position if losses else 0
-    return [Problem(loss.code, side, loss.position - start, loss.length, loss.reason, loss.detail) for loss in losses]

@@ -8,7 +8,7 @@ the other direction supports it is the caller's question.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from replay.http1.heads import METHODS
@@ -16,10 +16,15 @@ from replay.http1.limits import MAX_SOUGHT_LINE_BYTES
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _METHOD: Final = b"|".join(sorted((method.encode() for method in METHODS), reverse=True))
+# A method that is not registered is believed here if it looks like all others; a longer word is the end of a body.
+_UNKNOWN: Final = rb"[A-Z][A-Z_-]{0,19}"
+_WORD: Final = re.compile(_UNKNOWN)
 _AFTER: Final = re.compile(rb"(?:" + _TOKEN + rb":[^\r\n]*)?\r?\n")
 _AFTER_CUT: Final = re.compile(rb"(?:" + _TOKEN + rb"(?::[^\r\n]*)?)?\r?")
 
 _TOKEN_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+END: Final = b"\r\n\r\n"  # of a head
 
 # How many bytes at a buffer's end may be the beginning of a hint: the longest method and a space.
 HINT_BYTES: Final = max(map(len, METHODS)) + 1
@@ -36,10 +41,28 @@ class StartLine:
     """How a direction's start lines are found: `hint` where one may begin, `whole` what it must be, `cut` what its
     beginning must look like while the rest has not come."""
 
-    def __init__(self, hint: bytes, whole: bytes, cut: bytes) -> None:
+    def __init__(
+        self, hint: bytes, whole: bytes, cut: bytes, words: Iterable[bytes], ends: Iterable[bytes], least: int
+    ) -> None:
         self.hint = re.compile(hint)
+        self._words = tuple(words)  # what it begins with
+        self._ends = tuple(ends)  # what it ends with; anything if this is empty
+        self.least = least  # bytes of one
+        self.version_last = bool(self._ends)
         self._whole = re.compile(whole)
         self._cut = re.compile(cut)
+
+    def may_begin(self, seen: bytes | bytearray) -> bool:
+        """Whether the bytes begin, as far as they go, with a word that start lines begin with."""
+        return any(word.startswith(bytes(seen[: len(word)])) for word in self._words)
+
+    def may_end(self, after: bytes) -> bool:
+        """Whether a start line that began in a hole may end in the bytes behind it."""
+        line, end, _ = after.partition(b"\n")
+        if self._whole.match(after):
+            return False
+        line = line.removesuffix(b"\r")
+        return not end or not self._ends or any(line.endswith(word) or word.endswith(line) for word in self._ends)
 
     def judge(self, buffer: bytes | bytearray, at: int) -> bool | None:
         """Whether a start line stands at `at`; None while too little of it was seen."""
@@ -62,35 +85,37 @@ class StartLine:
 
 REQUEST_LINE: Final = StartLine(
     rb"(?:" + _METHOD + rb") [!-~]",
-    _TOKEN + rb" [!-~]+ HTTP/1\.[01]\r?\n",
-    _TOKEN + rb"(?: (?:[!-~]+(?: (?:H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[01]\r?)?)?)?)?",
+    _UNKNOWN + rb" [!-~]+ HTTP/1\.[01]\r?\n",
+    _UNKNOWN + rb"(?: (?:[!-~]+(?: (?:H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[01]\r?)?)?)?)?",
+    (method.encode() + b" " for method in METHODS),
+    (b"HTTP/1.0", b"HTTP/1.1"),
+    len(b"GET / HTTP/1.1\r\n"),
 )
 STATUS_LINE: Final = StartLine(
     rb"HTTP/1\.",
     rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [^\r\n]*)?\r?\n",
     rb"H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[01](?: (?:[1-5](?:[0-9](?:[0-9](?: [^\r\n]*)?\r?)?)?)?)?",
+    (b"HTTP/1.",),
+    (),
+    len(b"HTTP/1.1 200\r\n"),
 )
-
-
-def begins_with_known_method(seen: bytes | bytearray) -> bool:
-    """Whether the bytes are, or may become, a request line of a registered method."""
-    word = bytes(seen[:HINT_BYTES]).partition(b" ")
-    return any(method.startswith(word[0]) if not word[1] else method == word[0] for method in _METHOD.split(b"|"))
 
 
 class Hunt:
     """Looks for the next start line in what it is fed; keeps no more than what may be the beginning of one.
 
-    `edge` is where the last read or write began: there even an unknown method is a candidate.
+    Where a read or write began is an edge: there even an unknown method is a candidate.
     """
 
-    __slots__ = ("_edge", "_gap_end", "_reads", "_start_line", "buffer", "position")
+    __slots__ = ("_edges", "_gap_end", "_reads", "_start_line", "before", "buffer", "position", "refused")
 
     def __init__(self, start_line: StartLine) -> None:
         self._start_line = start_line
         self.buffer = bytearray()
+        self.before = b""  # the last bytes that were passed over
         self.position = 0  # of the buffer's first byte
-        self._edge = -1
+        self.refused = 0  # start lines that were not believed, in all
+        self._edges: dict[int, bool] = {}  # in the buffer, in order; whether it is behind a gap
         self._reads: list[tuple[int, int]] = []  # where the reads or writes in the buffer begin, and their times
         self._gap_end = -1
 
@@ -100,22 +125,27 @@ class Hunt:
         if not self.buffer:
             self.position = position
             self._reads.clear()
+            self._edges.clear()
         self._reads.append((position, time))
         if edge:
-            self._edge = position
+            self._edges[position] = position == self._gap_end
         self.buffer += data
         found, passed = self._look(believe)
+        if passed:
+            self.before = bytes(self.buffer[max(passed - len(END), 0) : passed])
         del self.buffer[:passed]
         self.position += passed
         while len(self._reads) > 1 and self._reads[1][0] <= self.position:
             del self._reads[0]
+        while self._edges and (first := next(iter(self._edges))) < self.position:
+            del self._edges[first]
         return found, passed
 
     def settle(self, believe: Believe) -> tuple[bool, int]:
         """Nothing comes behind the buffer: a start line of which only the beginning of the next line, or at an edge
         only its own beginning, was seen is as good as it gets. The same result as of `feed`."""
         for at in self._candidates():
-            edge = self.position + at == self._edge
+            edge = self.position + at in self._edges
             if self._start_line.begun(self.buffer, at, edge=edge) and believe(self.position + at, edge):
                 del self.buffer[:at]
                 self.position += at
@@ -127,8 +157,14 @@ class Hunt:
         """When the buffer's first byte was seen."""
         return next((time for at, time in reversed(self._reads) if at <= self.position), 0)
 
+    @property
+    def passed_a_body(self) -> bool:
+        """Whether the bytes before the buffer cannot be the end of a head."""
+        return bool(self.before) and not END.endswith(self.before)
+
     def miss(self, end: int) -> None:
         """What comes next stands at `end`, behind a gap."""
+        self.before = b""
         self._gap_end = end
 
     def take(self) -> bytes:
@@ -142,20 +178,19 @@ class Hunt:
             verdict = self._start_line.judge(self.buffer, at)
             if verdict is None:
                 return False, at
-            if verdict and believe(self.position + at, self.position + at == self._edge):
+            if verdict and believe(self.position + at, self.position + at in self._edges):
                 return True, at
+            self.refused += bool(verdict)
         return False, max(len(self.buffer) - HINT_BYTES, 0)
 
-    def _candidates(self) -> Iterator[int]:
-        """In order: what looks like a start line, and the edge, unless it stands inside a word."""
-        edge = self._edge - self.position
-        at_edge = 0 <= edge < len(self.buffer) and not (edge and self.buffer[edge - 1] in _TOKEN_BYTES)
-        at_edge = at_edge and self._edge != self._gap_end  # what is left of a word after a gap is no method
-        for match in self._start_line.hint.finditer(self.buffer):
-            if at_edge and edge <= match.start():
-                at_edge = False
-                if edge < match.start():
-                    yield edge
-            yield match.start()
-        if at_edge:
-            yield edge
+    def _candidates(self) -> list[int]:
+        """In order: what looks like a start line, and the edges, unless they stand inside a word."""
+        found = {match.start() for match in self._start_line.hint.finditer(self.buffer)}
+        for position, behind_gap in self._edges.items():
+            edge = position - self.position
+            if not 0 <= edge < len(self.buffer) or behind_gap or (edge and self.buffer[edge - 1] in _TOKEN_BYTES):
+                continue  # what is left of a word after a gap is no method
+            word = _WORD.match(self.buffer, edge)
+            if word is None or not any(at in found for at in range(edge + 1, word.end())):
+                found.add(edge)
+        return sorted(found)

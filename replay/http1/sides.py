@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final, Literal, Protocol
 
+from msgspec.structs import replace
+
 from replay.exchange import Informational
 from replay.http1.framer import Framer, State
 from replay.http1.framing import NO_BODY, UNKNOWN, Framing, request_framing, response_framing
 from replay.http1.grammar import Head
 from replay.http1.heads import RequestHead, ResponseHead
 from replay.http1.message import Loss, Message
-from replay.http1.pairing import Pairing, Slot, as_problems
+from replay.http1.pairing import Pairing
+from replay.http1.slot import Slot, as_problems
 
 # RFC 9110 §9.3: content in these has no defined meaning, and clients send none.
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
@@ -24,6 +27,7 @@ class Owner(Protocol):
 
     pairing: Pairing
     request_framer: Framer
+    response_framer: Framer
 
     def hand_over(self, protocol: str, cause: Cause, request_position: int, response_position: int, time: int) -> None:
         """HTTP/1 ends at these positions."""
@@ -49,7 +53,8 @@ class RequestSide:
 
     def began(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> None:
         """A request waits from its first byte on: its response may come before its end."""
-        self._slot = self._owner.pairing.request_began(message, doubt=doubt and self._owner.request_framer.late)
+        hidden = self._owner.request_framer.hidden if doubt else 0
+        self._slot = self._owner.pairing.request_began(message, hidden=hidden)
         if losses:
             message.state_losses(losses)
         if self._closing:
@@ -57,7 +62,8 @@ class RequestSide:
 
     def skipped(self, losses: list[Loss], *, sure: bool) -> None:
         """A request lies in a gap."""
-        self._owner.pairing.requests_skipped(losses, sure=sure, late=self._owner.request_framer.late)
+        framer = self._owner.request_framer
+        self._owner.pairing.requests_skipped(losses, framer.most_hidden, sure=sure, late=framer.late)
 
     def framing(self, message: Message) -> Framing:
         """§6.3 for requests; where header fields are missing, a body may have been declared in them."""
@@ -130,7 +136,7 @@ class ResponseSide:
             slot = None
         self._owner.request_framer.settle_simple()
         if slot is None:
-            slot = self._owner.pairing.response_began(message, losses, doubt=doubt, skipped=skipped)
+            slot = self._begin(message, losses, doubt=doubt, skipped=skipped)
         else:
             slot.response = message
             message.state_losses(losses)
@@ -138,11 +144,20 @@ class ResponseSide:
         if self._closing:
             message.problem("after-close")
 
+    def _begin(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
+        framer, pairing = self._owner.response_framer, self._owner.pairing
+        if not doubt:
+            return pairing.response_began(message, losses)
+        final = skipped and (framer.passed_a_body or pairing.are_final(losses))
+        return pairing.response_began(message, losses, max(framer.hidden, int(skipped)), sure=final)
+
     def skipped(self, losses: list[Loss], *, sure: bool) -> None:
         """A response lies in a gap; which one is decided when the next begins."""
 
     def framing(self, message: Message) -> Framing:
         """§6.3 for responses; where header fields are missing, a length may have been declared in them."""
+        assert self._slot is not None
+        self._owner.pairing.place(self._slot)
         head, slot = message.head, self._current()
         assert isinstance(head, ResponseHead)
         assert slot is not None
@@ -156,6 +171,8 @@ class ResponseSide:
         if head.status >= 200 and self._awaits_body(slot):
             self._owner.request_framer.expect()
         framing = response_framing(head.status, slot.method, declared)
+        if not slot.method and framing is not NO_BODY:
+            framing = replace(framing, certain=False)
         if message.gap and declared.framing is None and framing is not NO_BODY:
             return UNKNOWN
         return framing
@@ -169,8 +186,14 @@ class ResponseSide:
         slot = self._current()
         assert slot is not None
         head = message.head
+        if head is None and not message.truncated and _may_be_interim(message):
+            self._slot = None
+            self._owner.pairing.leave_uncounted(slot, message)
+            return
+        self._owner.pairing.place(slot)
+        slot = slot.became or slot
         if isinstance(head, ResponseHead):
-            if 100 <= head.status < 200 and head.status != 101 and not message.truncated and not message.gap:
+            if 100 <= head.status < 200 and head.status != 101 and not message.truncated:
                 self._interim(slot, message, head)
                 return
             if head.status == 101:
@@ -181,6 +204,7 @@ class ResponseSide:
 
     def _interim(self, slot: Slot, message: Message, head: ResponseHead) -> None:
         """RFC 9110 §15.2: any number of 1xx responses may come before the final one."""
+        self._owner.pairing.interim_seen = True
         slot.informational.append(
             Informational(
                 head.status, head.reason, head.headers, message.first_byte_time, message.position, message.end_position
@@ -217,7 +241,7 @@ class ResponseSide:
 
     def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
         """A status line is believed when a request waits for it, or at the edge of a write between messages."""
-        return bool(self._owner.pairing.waiting) or (at_edge and not in_message)
+        return self._owner.pairing.awaits or (at_edge and not in_message)
 
     def headless(self, message: Message) -> Head | None:
         """RFC 1945 §6: the response to a request without a version is its body alone."""
@@ -231,3 +255,8 @@ class ResponseSide:
     def foreign(self, first: bytes) -> bool:
         """Ask the connection."""
         return self._owner.foreign(first, request=False)
+
+
+def _may_be_interim(message: Message) -> bool:
+    """Of a response whose status line is cut."""
+    return message.raw_head[9:10] in (b"", b"1")

@@ -115,8 +115,8 @@ GAP_CASES = (
             (S, OK2),
         ),
         (("/1", 200), (None, 201), ("/3", 200)),
-        (G, "paired-by-inference", "request-lost", "unframed"),
-        (G, G, G),
+        (G, "request-lost", "unframed"),
+        (G, G, "complete"),
     ),
     # heads
     Case(
@@ -262,11 +262,19 @@ GAP_CASES = (
     ),
     Case(
         "a response, and the request behind it",
-        "what is behind the losses may be the lost request's",
+        "a final response is lost, so the next is the lost request's",
         ((R, GET), (S, len(OK2)), (S, OK2.replace(b"200", b"202")), (R, len(GET2)), (R, GET3), (S, OK2)),
         (("/1", None), (None, 202), ("/3", 200)),
-        (G, "undecided-pair"),
+        (G, "request-lost", "response-lost"),
         (G, G, "complete"),
+    ),
+    Case(
+        "an interim response or a final one, and the request behind it",
+        "what is behind the losses may be the lost request's",
+        ((R, GET), (S, 30), (S, OK2), (R, len(GET2)), (R, GET3), (S, OK2)),
+        (("/1", None), (None, 200), ("/3", 200)),
+        (G, "paired-by-inference", "undecided-pair"),
+        (G, G, G),
     ),
     Case(
         "two whole responses",
@@ -286,8 +294,16 @@ GAP_CASES = (
     ),
     Case(
         "the middle one of three pipelined",
-        "the next is the next request's",
+        "what was lost may be interim responses",
         ((R, GET + GET2 + GET3), (S, OK2), (S, len(OK2)), (S, OK2.replace(b"200", b"203"))),
+        (("/1", 200), ("/2", None), ("/3", 203)),
+        (G, "paired-by-inference", "response-lost"),
+        ("complete", G, G),
+    ),
+    Case(
+        "the middle one of three pipelined, a large one",
+        "the next is the next request's",
+        ((R, GET + GET2 + GET3), (S, OK2), (S, 300), (S, OK2.replace(b"200", b"203"))),
         (("/1", 200), ("/2", None), ("/3", 203)),
         (G, "response-lost"),
         ("complete", G, "complete"),
@@ -364,8 +380,8 @@ GAP_CASES = (
         "next known",
         ((R, GET), (S, OK2), (R, Lost(None, "damaged")), (S, Lost(None, "damaged")), *TAIL),
         (("/1", 200), ("/2", 200)),
-        (G,),
-        ("complete", "complete"),
+        (G, "paired-by-inference"),
+        ("complete", G),
         (b"ok", b"ok"),
     ),
     # what a body says is no start line

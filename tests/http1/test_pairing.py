@@ -1,57 +1,123 @@
-"""Lossy connections by the thousand: no exchange pairs a response with another's request and calls that certain."""
+"""Lossy connections by the thousand: no exchange pairs a response with another's request and calls itself complete."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
+from typing import get_args
+
+import pytest
 
 from replay.exchange import Exchange
-from tests.http1.lossy import Conversation, conversation, is_flagged, is_wrong, losses, observed, read
+from tests.http1.lossy import Conversation, Losses, Style, conversation, is_flagged, is_wrong, losses, observed, read
 
-RUNS = 1_000
-# A client that pipelines, and of which losses hide that it does, is taken for one that waits: of 100,000 exchanges
-# of nothing but such clients about 160 are wrong and do not say so.
-MOST_WRONG_OF_PIPELINED = 0.005
+STYLES: tuple[Style, ...] = get_args(Style)
+RUNS = 400
+# Seeds of which rules that seemed as good called a wrong pair complete.
+HARD = (
+    160,
+    166,
+    198,
+    226,
+    242,
+    264,
+    347,
+    386,
+    396,
+    486,
+    536,
+    546,
+    718,
+    787,
+    849,
+    1378,
+    2005,
+    2831,
+    10958,
+    11009,
+    13858,
+)
+SEEDS = (*range(RUNS), *HARD)
 
 
-def runs(*, pipelined: bool) -> Iterator[tuple[Conversation, list[Exchange]]]:
-    for seed in range(RUNS):
+@cache
+def heard(style: Style) -> list[tuple[int, Conversation, list[Exchange]]]:
+    """Both sides' view, in turn."""
+    found = []
+    for seed in SEEDS:
         chance = random.Random(seed)
-        talk = conversation(chance, pipelined=pipelined)
-        yield talk, read(observed(talk.events, losses(len(talk.events), chance)))
+        talk = conversation(chance, style=style)
+        missing = losses(len(talk.events), chance)
+        side = "client" if seed % 2 else "server"
+        found.append((seed, talk, read(observed(talk.events, missing), joined=missing.joined > 0, side=side)))
+    return found
 
 
-def test_a_client_that_waits_for_its_answers_is_never_paired_wrongly_without_a_word() -> None:
-    pairs = 0
-    for number, (talk, found) in enumerate(runs(pipelined=False)):
-        assert not [e.id for e in found if is_wrong(e, talk.starts) and not is_flagged(e)], f"run {number}"
-        pairs += sum(e.request is not None and e.response is not None and not is_flagged(e) for e in found)
-    assert pairs > 5 * RUNS, "what is certain is paired"
+def pairs(style: Style) -> Iterator[tuple[int, Conversation, Exchange]]:
+    for seed, talk, exchanges in heard(style):
+        yield from ((seed, talk, e) for e in exchanges if e.request and e.response)
 
 
-def test_no_pair_that_is_inferred_is_called_complete() -> None:
-    for pipelined in (False, True):
-        for _, found in runs(pipelined=pipelined):
-            assert not [e.id for e in found if is_flagged(e) and e.complete]
+@pytest.mark.parametrize("style", STYLES)
+def test_no_wrong_pair_is_called_complete(style: Style) -> None:
+    wrong = [
+        (seed, e.id) for seed, talk, found in heard(style) for e in found if e.complete and is_wrong(e, talk.truth)
+    ]
+    assert not wrong
+    assert sum(e.complete for _, _, found in heard(style) for e in found) > 2 * RUNS, "what is certain is paired"
 
 
-def test_every_message_that_was_seen_whole_is_in_one_exchange_at_most() -> None:
-    for _, found in runs(pipelined=False):
+@pytest.mark.parametrize("style", STYLES)
+def test_nearly_no_wrong_pair_is_without_a_word(style: Style) -> None:
+    """At most one in a thousand, where damaged bytes look like a message."""
+    wrong = [e.id for _, talk, e in pairs(style) if is_wrong(e, talk.truth) and not is_flagged(e)]
+    assert len(wrong) * 1000 <= len(list(pairs(style)))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_no_pair_that_is_inferred_is_called_complete(style: Style) -> None:
+    assert not [(seed, e.id) for seed, _, e in pairs(style) if is_flagged(e) and e.complete]
+
+
+def test_a_client_that_waits_is_paired_rightly_where_it_has_to_be_inferred() -> None:
+    """Most of what is named an inference is right."""
+    inferred = [is_wrong(e, talk.truth) for _, talk, e in pairs("waits") if is_flagged(e)]
+    assert sum(inferred) * 3 < len(inferred)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_message_is_in_one_exchange_at_most(style: Style) -> None:
+    for _, _, found in heard(style):
         for part in ("request", "response"):
             positions = [message.position for e in found if (message := getattr(e, part))]
             assert len(positions) == len(set(positions))
 
 
-def test_a_client_that_pipelines_is_nearly_never_paired_wrongly_without_a_word() -> None:
-    found = [(e, talk) for talk, exchanges in runs(pipelined=True) for e in exchanges]
-    wrong = [e for e, talk in found if is_wrong(e, talk.starts) and not is_flagged(e)]
-    assert len(wrong) <= MOST_WRONG_OF_PIPELINED * len(found)
+@pytest.mark.parametrize("style", STYLES)
+def test_requests_come_out_in_their_order(style: Style) -> None:
+    for _, _, found in heard(style):
+        positions = [e.request.position for e in found if e.request]
+        assert positions == sorted(positions)
 
 
-def test_without_losses_every_exchange_is_complete_and_right() -> None:
-    for pipelined in (False, True):
-        for seed in range(100):
-            talk = conversation(random.Random(seed), pipelined=pipelined)
-            found = read(observed(talk.events, set()))
-            assert [e.complete for e in found] == [True] * len(talk.starts["request"])
-            assert not [e for e in found if is_wrong(e, talk.starts)]
+@pytest.mark.parametrize("style", STYLES)
+def test_without_losses_every_exchange_is_complete_and_right(style: Style) -> None:
+    for seed in range(100):
+        talk = conversation(random.Random(seed), style=style)
+        found = read(observed(talk.events, Losses(set(), {})))
+        assert [e.complete for e in found] == [True] * len(talk.truth.request)
+        assert not [e for e in found if is_wrong(e, talk.truth)]
+        interim = [i.position for e in found if e.response for i in e.response.informational]
+        assert interim == list(talk.truth.interim)
+
+
+def test_a_client_that_was_seen_to_wait_is_believed() -> None:
+    """After two responses in one loss, or in the middle of a stream, only the client's habit decides."""
+    chance = random.Random(1)
+    talk = conversation(chance, style="waits", exchanges=40)
+    half = len(talk.events) // 2
+    found = read(observed(talk.events, Losses(set(), {}, joined=half)), joined=True)
+    whole = [e for e in found if e.request and e.response]
+    assert len(whole) > 17
+    assert [e.complete for e in whole[1:]] == [True] * (len(whole) - 1)

@@ -1,0 +1,107 @@
+"""One exchange while it is being read: a plain record that the sides fill and the pairing hands on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from replay.exchange import Informational, Problem
+from replay.http1.backlog import Number
+from replay.http1.message import Loss, Message
+from replay.stream import Flow
+
+
+class Behind(NamedTuple):
+    """What lies between a response and the last: losses that are to be stated, and how many start lines they hide."""
+
+    losses: list[Loss]
+    hidden: int  # at most
+    sure: bool  # at least one is a final response's
+
+
+class Slot:
+    """A request, its response, or both; or lost requests that nothing is known of but their number."""
+
+    __slots__ = (
+        "became",
+        "behind",
+        "closed",
+        "informational",
+        "latest",
+        "least",
+        "losses",
+        "lost",
+        "method",
+        "most",
+        "number",
+        "problems",
+        "request",
+        "request_lost",
+        "response",
+        "settled",
+        "taken",
+        "weight",
+    )
+
+    def __init__(self, request: Message | None = None) -> None:
+        self.request = request
+        self.method = ""  # of the request, once known
+        self.response: Message | None = None
+        self.informational: list[Informational] = []
+        self.problems: list[Problem] = []  # that no message of it can state
+        self.lost = False  # its response lies in a gap
+        self.request_lost = False  # likewise
+        self.closed = ""  # how the response direction ended without one
+        self.settled = True  # False: a late gap may still explain why its request was not seen
+        self.weight = 0
+        # while it waits
+        self.number = Number(0, 0)
+        self.least = self.most = 1  # requests that it stands for, if it stands for lost ones
+        self.losses: list[Loss] | None = None  # in which they lie
+        self.taken = False  # answered, as it seems, but it may yet be the one of a later response
+        # of a response whose request is not certain
+        self.behind: Behind | None = None  # until its head was read
+        self.latest: Slot | None = None  # the latest request that was seen before it
+        self.became: Slot | None = None  # the exchange that it was given to
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come of it."""
+        if not self.settled or (self.request is not None and not self.request.ended):
+            return False
+        if self.response is not None:
+            return self.response.ended
+        return self.lost or bool(self.closed)
+
+    @property
+    def end(self) -> Number:
+        """The number of the request after it."""
+        return Number(self.number.least + self.least, self.number.most + self.most)
+
+    @property
+    def is_inferred(self) -> bool:
+        """Whether its response may be another request's."""
+        return any(problem.code == "paired-by-inference" for problem in self.problems)
+
+    def infer(self) -> None:
+        """Its response may be another request's."""
+        if not self.is_inferred:
+            self.problems.append(Problem("paired-by-inference", "response"))
+
+    def explain(self, losses: list[Loss]) -> None:
+        """Its request lies in these losses."""
+        self.problems += as_problems(losses, "request")
+        self.problems.append(Problem("request-lost", "request"))
+        self.request_lost = True
+        losses.clear()
+
+    def take_over(self, held: Slot) -> None:
+        """The response of `held` is this request's."""
+        held.became = self
+        self.response, self.informational = held.response, held.informational
+        self.problems += held.problems
+
+
+def as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
+    """Losses that swallowed the beginning of a message: offsets count from the first of them."""
+    start = losses[0].position if losses else 0
+    return [Problem(loss.code, side, loss.position - start, loss.length, loss.reason, loss.detail) for loss in losses]
