@@ -33,17 +33,16 @@ MAX_CODINGS: Final = 4
 MAX_WAITING: Final = 4096
 
 # How often a client must be seen to wait for its answer before it asks again, until it is believed to do so always:
-# eight times, or sixteen if something was lost before, so that it only seems to.
+# eight times, or sixteen if something was lost before, so that it only seems to. A client that sends one to four
+# requests at once would have to choose one each time.
 ENOUGH_WAITING: Final = 16
 
 # Responses held back after a loss, because later ones may tell whose they are; as many as it takes to believe.
 MAX_HELD_RESPONSES: Final = 16
 
-# The same where little of a direction was lost: "HTTP/1.1 100 Continue" is 25 bytes, 103 with a link or two 100. What a
-# client that pipelines lost may be such interim responses alone; one that does not would have to do both for the first
-# time in one loss.
-MIN_LOST_FINAL_BYTES: Final = 32
-MIN_LOST_FINAL_BYTES_OF_PIPELINED: Final = 128
+# What a client that pipelines has lost of the responses may be interim ones alone if it is smaller: one is 25 bytes
+# ("HTTP/1.1 100 Continue"), with a link or two 100. None of these counts.
+MIN_LOST_FINAL_BYTES: Final = 128
 
 # More messages than any loss can hide that is reckoned with; sums of them stay in a machine word.
 MAX_HIDDEN: Final = 1 << 32

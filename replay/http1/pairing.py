@@ -12,6 +12,7 @@ certain; if requests may be lost there, the two are listed apart.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from replay.exchange import Problem
 from replay.http1.limits import (
@@ -21,10 +22,9 @@ from replay.http1.limits import (
     MAX_WAITING,
     MAX_WAITING_BYTES,
     MIN_LOST_FINAL_BYTES,
-    MIN_LOST_FINAL_BYTES_OF_PIPELINED,
 )
 from replay.http1.message import Loss, Message
-from replay.http1.slot import Behind, Slot, as_problems
+from replay.http1.slot import NOTHING_BEHIND, Behind, Slot, as_problems
 from replay.http1.waiting import Waiting
 
 
@@ -187,11 +187,10 @@ class Pairing:
 
     # responses
 
-    def response_began(self, message: Message, losses: list[Loss], hidden: int = 0, *, sure: bool = False) -> Slot:
-        """The exchange that a response belongs to; the losses before it are stated where they belong. So many others
-        may be hidden there; if `sure`, at least one final response is. If it is not certain, `place` says which."""
+    def response_began(self, message: Message, behind: Behind = NOTHING_BEHIND) -> Slot:
+        """The exchange that a response belongs to, as far as that is certain; if not, `place` says which."""
         waiting = self._waiting
-        hidden += self._uncounted
+        hidden = behind.hidden + self._uncounted
         if waiting.exact and waiting.slots and not hidden and not self._released:
             if len(waiting.slots) > 1:
                 self._pipelines = True
@@ -201,12 +200,12 @@ class Pairing:
             self._asked = 0
             slot = waiting.slots.popleft()
             slot.response = message
-            if losses:
-                message.state_losses(losses)
+            if behind.losses:
+                message.state_losses(behind.losses)
             return slot
         slot = Slot()
         slot.response = message
-        slot.behind = Behind(losses, hidden, sure)
+        slot.behind = behind._replace(hidden=hidden)
         if self._released:
             self._answer_released(slot, message)
         return slot
@@ -226,7 +225,8 @@ class Pairing:
         clean = self._clean and not behind.hidden
         if behind.hidden:
             self._guess(len(waiting.held))
-            backlog.lose_responses(int(behind.sure), behind.hidden)
+            sure = behind.skipped and (behind.body or self._are_final(behind.losses, len(message.raw_head)))
+            backlog.lose_responses(int(sure), behind.hidden)
         elif clean:
             self.waited += self._asked == 1
             self._pipelines |= self._asked > 1
@@ -250,14 +250,13 @@ class Pairing:
         if latest is not None and latest.end.most == begun:
             self._pipelines |= not self._waiting.backlog.assume_waited(latest.number)
 
-    def are_final(self, losses: list[Loss]) -> bool:
-        """Whether these cannot be interim responses alone."""
-        enough = MIN_LOST_FINAL_BYTES_OF_PIPELINED if self._pipelines else MIN_LOST_FINAL_BYTES
-        if self.interim_seen or sum(loss.length or enough for loss in losses if loss.code == "gap") < enough:
+    def _are_final(self, losses: Sequence[Loss], head: int) -> bool:
+        """Whether these cannot be interim responses alone: they are no smaller than the `head` of a final one."""
+        lost = sum(loss.length or 0 for loss in losses if loss.code == "gap")
+        if self.interim_seen or lost < (MIN_LOST_FINAL_BYTES if self._pipelines else head):
             return False
-        return not any(
-            slot.request is not None and slot.request.declared.expects_continue for slot in self._waiting.slots
-        )
+        requests = [slot.request for slot in self._waiting.slots if slot.request is not None]
+        return not any(request.declared.expects_continue for request in requests)
 
     def _orphan(self, slot: Slot) -> None:
         if not self._requests_ended:

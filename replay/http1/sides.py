@@ -13,7 +13,7 @@ from replay.http1.grammar import Head
 from replay.http1.heads import RequestHead, ResponseHead
 from replay.http1.message import Loss, Message
 from replay.http1.pairing import Pairing
-from replay.http1.slot import Slot, as_problems
+from replay.http1.slot import NOTHING_BEHIND, Behind, Slot, as_problems
 
 # RFC 9110 §9.3: content in these has no defined meaning, and clients send none.
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
@@ -136,20 +136,19 @@ class ResponseSide:
             slot = None
         self._owner.request_framer.settle_simple()
         if slot is None:
-            slot = self._begin(message, losses, doubt=doubt, skipped=skipped)
+            framer = self._owner.response_framer
+            behind = NOTHING_BEHIND
+            if doubt:
+                behind = Behind(losses, max(framer.hidden, int(skipped)), skipped, framer.passed_a_body)
+            elif losses:
+                behind = Behind(losses)
+            slot = self._owner.pairing.response_began(message, behind)
         else:
             slot.response = message
             message.state_losses(losses)
         self._slot = slot
         if self._closing:
             message.problem("after-close")
-
-    def _begin(self, message: Message, losses: list[Loss], *, doubt: bool, skipped: bool) -> Slot:
-        framer, pairing = self._owner.response_framer, self._owner.pairing
-        if not doubt:
-            return pairing.response_began(message, losses)
-        final = skipped and (framer.passed_a_body or pairing.are_final(losses))
-        return pairing.response_began(message, losses, max(framer.hidden, int(skipped)), sure=final)
 
     def skipped(self, losses: list[Loss], *, sure: bool) -> None:
         """A response lies in a gap; which one is decided when the next begins."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from replay.exchange import Informational, Problem
 from replay.http1.backlog import Number
@@ -13,9 +14,13 @@ from replay.stream import Flow
 class Behind(NamedTuple):
     """What lies between a response and the last: losses that are to be stated, and how many start lines they hide."""
 
-    losses: list[Loss]
-    hidden: int  # at most
-    sure: bool  # at least one is a final response's
+    losses: Sequence[Loss]
+    hidden: int = 0  # at most
+    skipped: bool = False  # at least one, perhaps of an interim response
+    body: bool = False  # the last of them has a body, so that it is final
+
+
+NOTHING_BEHIND: Final = Behind(())
 
 
 class Slot:
@@ -101,7 +106,7 @@ class Slot:
         self.problems += held.problems
 
 
-def as_problems(losses: list[Loss], side: Flow) -> list[Problem]:
+def as_problems(losses: Sequence[Loss], side: Flow) -> list[Problem]:
     """Losses that swallowed the beginning of a message: offsets count from the first of them."""
     start = losses[0].position if losses else 0
     return [Problem(loss.code, side, loss.position - start, loss.length, loss.reason, loss.detail) for loss in losses]

@@ -112,6 +112,7 @@ def conversation(chance: random.Random, *, style: Style, exchanges: int = 0) -> 
     join = chance.choice((0.0, 0.0, 0.5))  # how readily a call carries what two messages are made of
     early = chance.choice((0.0, 0.0, 0.3))  # how readily an answer begins before its request has ended
     depth = chance.randint(2, 4)
+    eager = chance.choice((0.8, 0.9, 1.0)) if style == "window" else 0.5  # how readily it asks before it is answered
     events: list[Passed] = []
     to_send, to_answer = 0, 0  # numbers of the exchanges
     requests: list[bytes] = []  # pieces of what is being sent, last one first
@@ -134,7 +135,7 @@ def conversation(chance: random.Random, *, style: Style, exchanges: int = 0) -> 
         )
         if style == "batches" and not requests and batch and to_answer > to_send - batch:
             may_ask = False
-        if may_ask and (not may_answer or chance.random() < 0.5):
+        if may_ask and (not may_answer or chance.random() < eager):
             if not requests:
                 requests = list(_chunks(questions[to_send].request, cut, chance))[::-1]
                 to_send, asked, batch = to_send + 1, 0, batch + 1
