@@ -169,7 +169,7 @@ def build(folder: Path) -> Path:
     return program
 
 
-CAPTURE = [sys.executable, "-m", "recorder", "capture", "--quiet"]
+CAPTURE = [sys.executable, "-I", "-m", "recorder", "capture", "--quiet"]
 OLDER_CAPTURE = [sys.executable, "-I", str(Path(__file__).parent / "older.py"), "capture", "--quiet"]
 
 # What a recording cannot know where the kernel lacks sock_send_length and sock_recv_length, and what it holds instead.
