@@ -47,7 +47,12 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
         "the end of a body",
     ),
     ProblemCode("response-lost", "The response to this request lies in a gap.", "9112 §9.3.2", ""),
-    ProblemCode("request-lost", "The request of this response lies in a gap.", "9112 §9.3.2", ""),
+    ProblemCode(
+        "request-lost",
+        "The request of this response lies in a gap, or in unframed bytes behind one.",
+        "9112 §9.3.2",
+        "",
+    ),
     ProblemCode(
         "paired-by-inference",
         "After a loss more than one request may be the one that is answered; times and positions decided.",

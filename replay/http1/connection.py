@@ -123,11 +123,11 @@ class Http1Connection:
         self._at_rest = False
         if flow == "request":
             self.request_framer.feed(event)
-            if self.pairing.orphans:
-                self.pairing.settle_orphans()
             if type(event) is Eof:
                 framer = self.request_framer
-                self.pairing.requests_ended(doubt=framer.doubt and framer.late and framer.most_hidden > 0)
+                self.pairing.requests_ended(framer.most_hidden if framer.doubt else 0, late=framer.late)
+            if self.pairing.orphans:
+                self.pairing.settle_orphans()
         else:
             self.response_framer.feed(event)
             if type(event) is Eof:

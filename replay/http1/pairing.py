@@ -149,9 +149,11 @@ class Pairing:
                 self._waiting.backlog.confirm()
                 self._waiting.check_exactness()
 
-    def requests_ended(self, *, doubt: bool) -> None:
-        """No request follows; with `doubt` one may be lost behind the last."""
-        self.settle_inferred(doubt=doubt)
+    def requests_ended(self, hidden: int, *, late: bool) -> None:
+        """No request follows; so many may be hidden behind the last."""
+        self.settle_inferred(doubt=late and hidden > 0)
+        for slot in self.orphans[:hidden]:
+            slot.explain([])
         self._requests_ended = True
 
     def _part(self, slot: Slot) -> None:

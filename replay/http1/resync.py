@@ -25,6 +25,7 @@ _AFTER_CUT: Final = re.compile(rb"(?:" + _TOKEN + rb"(?::[^\r\n]*)?)?\r?")
 _TOKEN_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 END: Final = b"\r\n\r\n"  # of a head
+_LAST_CHUNK: Final = b"0\r\n\r\n"  # RFC 9112 §7.1, without trailers
 
 # How many bytes at a buffer's end may be the beginning of a hint: the longest method and a space.
 HINT_BYTES: Final = max(map(len, METHODS)) + 1
@@ -132,7 +133,7 @@ class Hunt:
         self.buffer += data
         found, passed = self._look(believe)
         if passed:
-            self.before = bytes(self.buffer[max(passed - len(END), 0) : passed])
+            self.before = self._last_before(passed)
         del self.buffer[:passed]
         self.position += passed
         while len(self._reads) > 1 and self._reads[1][0] <= self.position:
@@ -157,10 +158,15 @@ class Hunt:
         """When the buffer's first byte was seen."""
         return next((time for at, time in reversed(self._reads) if at <= self.position), 0)
 
+    def _last_before(self, at: int) -> bytes:
+        """The last bytes before that index, as many as a last chunk has."""
+        return (self.before + bytes(self.buffer[max(at - len(_LAST_CHUNK), 0) : at]))[-len(_LAST_CHUNK) :]
+
     @property
     def passed_a_body(self) -> bool:
         """Whether the bytes before the buffer cannot be the end of a head."""
-        return bool(self.before) and not END.endswith(self.before)
+        last = self.before[-len(END) :]
+        return bool(last) and not END.endswith(last)
 
     def miss(self, end: int) -> None:
         """What comes next stands at `end`, behind a gap."""
@@ -178,10 +184,14 @@ class Hunt:
             verdict = self._start_line.judge(self.buffer, at)
             if verdict is None:
                 return False, at
-            if verdict and believe(self.position + at, self.position + at in self._edges):
+            if verdict and self._is_believed(at, believe):
                 return True, at
             self.refused += bool(verdict)
         return False, max(len(self.buffer) - HINT_BYTES, 0)
+
+    def _is_believed(self, at: int, believe: Believe) -> bool:
+        """Behind a last chunk nothing else can stand."""
+        return self._last_before(at) == _LAST_CHUNK or believe(self.position + at, self.position + at in self._edges)
 
     def _candidates(self) -> list[int]:
         """In order: what looks like a start line, and the edges, unless they stand inside a word."""

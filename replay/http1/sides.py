@@ -92,13 +92,15 @@ class RequestSide:
             self._slot = None
 
     def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
-        """In a damaged body a request line is believed at the edge of a read, or once the response has begun."""
+        """In a damaged body a request line is believed at the edge of a read, or once the response has begun; where the
+        length is none (§6.3 step 5), anywhere: a server that does not close reads on behind the head."""
         if self._owner.in_doubt:
             return False
         slot = self._slot
         if at_edge or not in_message or slot is None:
             return True
-        return slot.response is not None or slot.method in _WITHOUT_BODY
+        no_length = slot.request is not None and slot.request.declared.framing is UNKNOWN
+        return slot.response is not None or slot.method in _WITHOUT_BODY or no_length
 
     def headless(self, message: Message) -> Head | None:
         """No request is without a line."""

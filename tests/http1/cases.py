@@ -113,6 +113,14 @@ LENGTHS = (
     ),
     case_response("signed length: its digits", "9110 §8.6", LENGTH % b"+2" + b"ab", 200, b"ab", "cl-invalid"),
     case_response("leading zeros", "9110 §8.6", LENGTH % b"0002" + b"ab", 200, b"ab"),
+    Case(
+        "negative length in a request: the next start line ends the body",
+        "9112 §6.3(5)",
+        ((R, request(b"POST /1 HTTP/1.1", b"Content-Length: -5", body=b"hello") + GET2), (S, OK2), (S, OK2)),
+        (("/1", 200), ("/2", 200)),
+        ("cl-invalid", "unframed"),
+        ("gap", "complete"),
+    ),
     case_response(
         "negative length: unknown", "9112 §6.3(5)", LENGTH % b"-2" + b"ab", 200, b"", "cl-invalid", "unframed"
     )._replace(completeness=("gap", "complete")),

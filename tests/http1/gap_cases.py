@@ -6,6 +6,7 @@ from tests.http1.cases import GET, GET2, GET3, LENGTH, OK2, Case, R, S, chunked,
 from tests.http1.talk import Lost
 
 PUT = request(b"PUT /1 HTTP/1.1", b"Host: h", b"Content-Length: 10")
+CHUNKED_PUT = request(b"PUT /1 HTTP/1.1", b"Transfer-Encoding: chunked", body=b"2\r\nab\r\n1")
 OK10 = LENGTH % b"10"
 TAIL = ((R, GET2), (S, OK2))
 G = "gap"
@@ -233,7 +234,7 @@ GAP_CASES = (
         "chunked request, framing lost",
         "next known",
         (
-            (R, request(b"PUT /1 HTTP/1.1", b"Transfer-Encoding: chunked", body=b"2\r\nab\r\n1")),
+            (R, CHUNKED_PUT),
             (R, 3),
             (R, b"23\r\n0\r\n\r\n"),
             (S, OK2),
@@ -242,6 +243,22 @@ GAP_CASES = (
         (("/1", 200), ("/2", 200)),
         (G, "unframed"),
         (G, "complete"),
+    ),
+    Case(
+        "chunked request, framing lost, the next in the same read",
+        "a start line behind a last chunk is one",
+        ((R, CHUNKED_PUT), (R, 30), (R, b"23\r\n0\r\n\r\n" + GET2), (S, OK2), (S, OK2.replace(b"200", b"202"))),
+        (("/1", 200), ("/2", 202)),
+        (G, "paired-by-inference", "unframed"),
+        (G, G),
+    ),
+    Case(
+        "chunked request, framing lost, what looks like the next in it",
+        "a response that nobody else asked for is its",
+        ((R, CHUNKED_PUT), (R, 3), (R, b"23\r\n" + GET2), (S, OK2), (S, OK2.replace(b"200", b"202"))),
+        (("/1", 200), (None, 202)),
+        (G, "request-lost", "unframed"),
+        (G, G),
     ),
     # whole messages
     Case(
