@@ -67,7 +67,8 @@ _STRING: Final = re.compile(r'@?"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?', re.DOTALL)
 _WORD: Final = re.compile(r"~?[^\s,{}\[\]()\"<>=]+(?:<(.*?)>(?:\(deleted\))?(?=[\s,)\]}|]|$))?")
 _SPACE: Final = re.compile(r"(?:\s+|/\*.*?\*/)*")
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
-_ALL_HEXADECIMAL: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
+# What means the same to Python's own decoder: all that strace writes. It is ten times as fast.
+_USUAL: Final = re.compile(r"""[^\\]*+(?:\\(?:[0-3]|[4-7](?![0-7]{2})|x[0-9a-fA-F]{2}|[abfnrtv"'\\])[^\\]*+)*+""")
 _LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "f": "\f", "a": "\a", "b": "\b", "e": "\x1b"}
 _CLOSING: Final = {"[": "]", "{": "}", "(": ")"}
 
@@ -76,8 +77,8 @@ def unescape(text: str) -> bytes:
     """The bytes of a string in either style: C and octal escapes, or hexadecimal (-x, -xx). ValueError: over 255."""
     if "\\" not in text:
         return text.encode("latin-1")
-    if _ALL_HEXADECIMAL.fullmatch(text):  # the style of -xx, twenty times faster so
-        return bytes.fromhex(text.replace("\\x", ""))
+    if _USUAL.fullmatch(text):
+        return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     return _ESCAPE.sub(_character, text).encode("latin-1")
 
 

@@ -147,10 +147,33 @@ read(99, "\\1\\0\\0\\0\\0\\0\\0\\0", 8) = 8
         (r"a\r\n\t\"\\\0\33[9\377", b'a\r\n\t"\\\0\x1b[9\xff'),
         (r"\x47\x45\x54\x00\xff", b"GET\0\xff"),
         (r"\0001\1a\v\f", b"\x001\x01a\v\f"),
+        (r"\e[1m\q\'\\N\\u0041\\", b"\x1b[1mq'\\N\\u0041\\"),
+        (r"\u0041\N{DIGIT ONE}\x4", b"u0041N{DIGIT ONE}x4"),
         ("", b""),
     ],
 )
 def test_escapes_of_both_styles(printed: str, data: bytes) -> None:
+    assert unescape(printed) == data
+
+
+def test_an_escape_over_255_is_no_byte() -> None:
+    with pytest.raises(ValueError, match="ordinal"):
+        unescape(r"a\777")
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_printed_in_either_style_come_back(data: bytes, hexadecimal: bool) -> None:
+    """As util.c of strace prints them: octal escapes are as short as what follows allows."""
+    named = {9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r", 34: r"\"", 92: "\\\\"}
+    printed = ""
+    for byte, following in zip(data, [*data[1:], 0], strict=False):
+        if hexadecimal:
+            printed += f"\\x{byte:02x}"
+        elif 32 <= byte < 127 or byte in named:
+            printed += named.get(byte, chr(byte))
+        else:
+            printed += f"\\{byte:03o}" if chr(following).isdecimal() else f"\\{byte:o}"
     assert unescape(printed) == data
 
 
