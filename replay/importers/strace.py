@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from capfile.words import counted
 from replay.importers.errors import InputError, WrongKind
 from replay.importers.recording import Recording
 from replay.importers.source import Source
@@ -17,6 +18,7 @@ from replay.importers.strace_lines import Exited, result
 from replay.importers.strace_sockets import OTHER, Sockets
 from replay.importers.strace_values import arguments
 
+PLAIN: Final = frozenset(("read", "write", "readv", "writev", "close"))  # not in strace's class "network"
 MAX_LINE: Final = 64 << 20  # -s of 16 MiB with four characters a byte
 
 
@@ -40,7 +42,7 @@ class StraceLog:
                 values, at = arguments(call.text, call.at)
                 CALLS[call.name](sockets, call, values, result(call.text, at))
             except (ValueError, IndexError):
-                self.remarks["lines-skipped", "lines with arguments that could not be read, skipped"] += 1
+                self.remarks["lines-skipped", "line", "with arguments that could not be read, skipped"] += 1
             if isinstance(call.bound, OpenFile) and call.bound is not OTHER:
                 sockets.descriptors.release(call.bound)
             sockets.close_ended(call.time)
@@ -50,6 +52,9 @@ class StraceLog:
         sockets = self._sockets
         sockets.descriptors.finish()
         sockets.close_ended(self.lines.clock.now)
+        if sockets.recording.sockets and self.lines.seen.isdisjoint(PLAIN):
+            rest = "but not one read, write or close, which -e trace=network,desc shows"
+            self.remarks["calls-missing", "socket", rest] = sockets.recording.sockets
         if sockets.descriptors.presumed and not sockets.noted:
             detail = f"{sockets.descriptors.presumed} that nobody was seen to make are taken for threads of another"
             sockets.recording.mark("threads-presumed", self.lines.clock.now, detail)
@@ -68,9 +73,9 @@ def read_strace(source: Source, recording: Recording) -> list[str]:
         raise WrongKind(source.damage or "no line of it is a system call as strace prints it")
     log.finish()
     if log.lines.skipped:
-        log.remarks["lines-skipped", "lines that are not strace's, skipped"] = log.lines.skipped
-    for (code, what), count in log.remarks.items():
-        recording.mark(code, log.lines.clock.now, f"{count} {what}")
+        log.remarks["lines-skipped", "line", "not of strace's, skipped"] = log.lines.skipped
+    remarks = [counted(count, noun, rest) for (_, noun, rest), count in log.remarks.items()]
+    for (code, _, _), remark in zip(log.remarks, remarks, strict=True):
+        recording.mark(code, log.lines.clock.now, remark)
     recording.finish("input-cut" if source.damage else "imported")
-    remarks = [f"{count} {what}" for (_, what), count in log.remarks.items()]
     return [*remarks, source.damage] if source.damage else remarks

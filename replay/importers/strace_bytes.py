@@ -58,9 +58,8 @@ def messages(sockets: Sockets, call: Call, values: list[Value], outcome: Result)
             _move(sockets, call, values[0], direction, buffers, size, flags, moved)
     file = sockets.file(call, values[0], network=True) if len(shown) < count else None
     if file is not None and file.stream:  # how many bytes they had, the log does not say
-        sockets.remarks["messages-missing", "messages that strace left out: their bytes are missing"] += count - len(
-            shown
-        )
+        left_out = count - len(shown)
+        sockets.remarks["messages-missing", "message", "that strace left out: bytes are missing"] += left_out
 
 
 def sendfile(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:

@@ -102,6 +102,7 @@ class Lines:
     clock: Clock = field(default_factory=Clock)
     calls: int = 0
     skipped: int = 0
+    seen: set[str] = field(default_factory=set)  # names of the wanted calls that were there
     names: dict[int, str] = field(default_factory=dict)  # of threads, as -Y gives them
     unfinished: dict[int, tuple[str, str, int, object]] = field(default_factory=dict)
 
@@ -132,6 +133,7 @@ class Lines:
         self.calls += 1
         if not self.wanted(name):
             return None
+        self.seen.add(name)
         if not text.endswith(_UNFINISHED):
             duration = _DURATION.search(text[-24:])
             if duration:

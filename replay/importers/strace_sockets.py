@@ -35,7 +35,7 @@ class Sockets:
         self.lines = Lines(numbers.__contains__, self.bind)
         self.described: set[int] = set()
         self.noted = False  # whether strace notes beside descriptors what they are (-y)
-        self.remarks: Counter[tuple[str, str]] = Counter()  # code of a mark, and of what there are how many
+        self.remarks: Counter[tuple[str, str, str]] = Counter()  # code of a mark, what is counted, the rest of its name
         # files whose descriptors were sent, by the Unix socket they come out of; None: not known
         self._travelling: defaultdict[OpenFile, deque[OpenFile | None]] = defaultdict(deque)
         self._numbers = numbers
@@ -154,7 +154,7 @@ class Sockets:
             else:
                 self.descriptors.close(task, number)
                 if not each.note:
-                    self.remarks["descriptor-received", "descriptors from a Unix socket, not known without -yy"] += 1
+                    self.remarks["descriptor-received", "descriptor", "from a Unix socket, not known without -yy"] += 1
 
     def introduce(self, file: OpenFile, call: Call) -> ImportedSocket:
         """The recording's socket, made when there is something to say about it."""

@@ -24,7 +24,7 @@ every_importer = pytest.mark.parametrize("kind", sorted(READERS))
 PACKETS = Talk().open().send(0, b"GET / HTTP/1.1\r\n\r\n").close().file()
 ROWS = json.dumps({"conn": 0, "open": 1, "client": ["10.0.0.1", 4000], "server": ["10.0.0.2", 80]}).encode() + b"\n"
 LOG = b'12:00:00.1 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("10.0.0.2")}, 16) = 0\n'
-LOG = b"12:00:00.0 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3\n" + LOG
+LOG = b"12:00:00.0 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3\n" + LOG + b"12:00:00.2 close(3) = 0\n"
 RIGHT = {"pcap": PACKETS, "strace": LOG, "streams": ROWS}
 
 # content -> what the message says of it, whoever was asked to read it

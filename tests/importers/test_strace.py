@@ -389,16 +389,24 @@ def test_a_descriptor_that_came_from_nobody_in_the_log_is_named_and_not_taken_fo
     )
     assert all(seen.sent == [] for seen in result.sockets)
     assert [(mark.code, mark.detail) for mark in result.marks] == [
-        ("descriptor-received", "1 descriptors from a Unix socket, not known without -yy")
+        ("descriptor-received", "1 descriptor from a Unix socket, not known without -yy")
+    ]
+
+
+def test_a_log_of_network_calls_alone_says_that_most_is_not_in_it() -> None:
+    """A server may well accept(2) and then read(2) and write(2)."""
+    result = capture(LISTEN + ACCEPT + "\n")
+    assert [(mark.code, mark.detail) for mark in result.marks] == [
+        ("calls-missing", "1 socket but not one read, write or close, which -e trace=network,desc shows")
     ]
 
 
 def test_messages_that_strace_left_out_are_named() -> None:
     message = '{msg_hdr={msg_name=NULL, msg_iov=[{iov_base="one", iov_len=3}], msg_iovlen=1}, msg_len=3}'
-    result = capture(f"{ACCEPT}\nsendmmsg(7, [{message}, ...], 3, 0) = 3\n")
+    result = capture(f"{ACCEPT}\nsendmmsg(7, [{message}, ...], 3, 0) = 3\nclose(7) = 0\n")
     assert result.sockets[0].sent == [b"one"]
     assert [(mark.code, mark.detail) for mark in result.marks] == [
-        ("messages-missing", "2 messages that strace left out: their bytes are missing")
+        ("messages-missing", "2 messages that strace left out: bytes are missing")
     ]
 
 
