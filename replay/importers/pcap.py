@@ -47,4 +47,7 @@ def read_pcap(source: Source, recording: Recording) -> list[str]:
         for why, count in sorted(skipped.items())
         if why not in ORDINARY or not recording.sockets
     ]
+    if differing := recording.marks["tcp-overlap"]:
+        what = "in which a retransmission says something else than what was seen first; the first was kept"
+        remarks.append(counted(differing, "connection", what))
     return [*remarks, packets.damage] if packets.damage else remarks

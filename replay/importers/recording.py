@@ -6,6 +6,7 @@ time; `event_file` puts them into the order of their times.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +72,7 @@ class Recording:
         """`source` names the kind of recording ("pcap", "strace", "streams"): the Header says so."""
         self._file = EventFile(writer, source)
         self.sockets = 0
+        self.marks: Counter[str] = Counter()  # by code
 
     def socket(self, time: int, facts: SocketFacts, flags: Flag, caller: Caller = NOBODY) -> ImportedSocket:
         """Introduce a socket; its positions count from 0 in both directions."""
@@ -135,6 +137,7 @@ class Recording:
     def mark(self, code: str, time: int, detail: str, socket: ImportedSocket | None = None, pid: int = 0) -> None:
         """A remark on the source: what it could not say, or what was decided about it."""
         number = socket.number if socket else 0
+        self.marks[code] += 1
         self._file.write(time, Mark(code, clamped(time), pid, number, number, detail))
 
     def finish(self, reason: str) -> None:

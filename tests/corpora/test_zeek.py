@@ -42,7 +42,7 @@ EXPLAINED: dict[str, Row] = {
     ),
     "traces/http/http-bad-request-with-version.pcap": (
         [[None, None, 200]],
-        [("response-only", ["unframed"])],
+        [("gap", ["unframed", "request-lost"])],
         [],
     ),
     "traces/http/http-lower-case.pcap": (

@@ -128,6 +128,16 @@ def test_a_recording_without_a_connection_is_imported_and_status_1_says_so(
     assert main(["verify", str(tmp_path / "out.cap")]) == 0
 
 
+def test_a_retransmission_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Talk().open()
+    for data in (b"GET /one HTTP/1.1\r\n\r\n", b"GET /two HTTP/1.1\r\n\r\n"):
+        talk.segment(0, make.ACK, data, sequence=1001)
+    path = tmp_path / "input"
+    path.write_bytes(talk.file())
+    assert main(["import", "pcap", str(path), "-o", str(tmp_path / "out.cap")]) == 0
+    assert "1 connection in which a retransmission says something else" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["cut", "cut gzip"])
 def test_what_breaks_off_is_imported_up_to_there_and_named(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

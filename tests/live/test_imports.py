@@ -289,7 +289,14 @@ def test_strings_that_strace_cut_are_gaps_that_add_up(tmp_path: Path) -> None:
         client = ask(server)
         time.sleep(SETTLED_SECONDS)
     documents = imported("strace", tmp_path / "strace.log")
-    seen = [(d["request"]["method"], d["request"]["target"], d["response"]["status"]) for d in documents]
-    assert sorted(seen) == sorted((asked.method, asked.target, asked.status) for asked in client.asked.values())
+    seen = Counter((asked.method, asked.target, asked.status) for asked in client.asked.values())
+    whole = [each for each in documents if each["request"]]
+    told = Counter((d["request"]["method"], d["request"]["target"], d["response"]["status"]) for d in whole)
+    assert told <= seen, "nothing is invented"
+    # A request line behind a head of which the length is cut off may be a body's: its response then stands alone.
+    alone = [each for each in documents if not each["request"]]
+    assert len(whole) + len(alone) == len(client.asked)
+    assert len(alone) < len(whole)
+    assert all("undecided-pair" in {problem["code"] for problem in each["problems"]} for each in alone)
     reasons = {p["reason"] for d in documents for p in d["problems"] if p["code"] == "gap"}
     assert reasons == {"snaplen"}
