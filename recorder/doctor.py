@@ -154,12 +154,11 @@ def compiler_headers() -> Check:
     except RecorderError as error:
         other = {"debian, if that is not to be had": headers.DEBIAN_OTHER}
         return Check("headers", "fails", error.message, {**HEADERS_MEND, **other})
-    folder = headers.installed()
-    if folder is None:
+    if headers.installed() is None:
         detail = f"{headers.ARCHIVE}, unpacked for each recording: the headers package saves that time"
         return Check("headers", "note", detail, HEADERS_MEND)
-    target = folder.resolve()
-    if release in str(target):
+    target = (headers.MODULES / release / "build").resolve()
+    if release in target.name or target.is_relative_to(headers.MODULES / release):
         return Check("headers", "ok", f"{target}, this kernel's own")
     return Check("headers", "ok", f"{target}, another kernel's: no matter, offsets come from BTF")
 

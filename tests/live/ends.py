@@ -52,6 +52,13 @@ class Isolated:
             assert time.monotonic() < end
             time.sleep(0.05)
 
+    def wait_for_maps(self) -> None:
+        """Until the kernel program's maps are made: its programs are being loaded then."""
+        end = time.monotonic() + bench.TIMEOUT
+        while not self.held:
+            assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < end
+
     def inside(self, *words: str) -> str:
         """What a program says in the recorder's mounts."""
         enter = ["nsenter", f"--mount=/proc/self/fd/{self._namespace}", "--", *words]
