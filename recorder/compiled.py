@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from recorder import headers
 from recorder.errors import CompileFailed, LoadRefused, Memlock, NoBcc, NotRoot, RecorderError
-from recorder.host import compile_error, verifier_reason
+from recorder.host import compile_error, refused, verifier_reason
 
 # Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
 BCC_PACKAGES: Final = (
@@ -90,7 +90,7 @@ class Compiled:
             raise NotRoot("the kernel refused to load a program (EPERM)", "run it as root, outside a container")
         if "memory" in str(failure).lower():
             raise Memlock("no memory for BPF", "ulimit -l unlimited")
-        raise LoadRefused(f"the kernel refused {function}: {verifier_reason(lines, code)} ({failure}, errno {code})")
+        raise refused(function, verifier_reason(lines, code), f"{failure}, errno {code}")
 
     def map(self, name: str) -> int:
         """The descriptor of a map."""

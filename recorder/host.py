@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from recorder.errors import Lockdown, NoTracefs, NotRoot
+from recorder.errors import LoadRefused, Lockdown, NoTracefs, RecorderError
 
 EVENTS: Final = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
-CAPABILITIES: Final = {21: "CAP_SYS_ADMIN"}  # include/uapi/linux/capability.h; older kernels have no CAP_BPF
 # What a verifier's log holds beside its sentence: the program, the states of its registers, statistics, bcc's remarks.
 LISTING: Final = re.compile(
     r"\d+:|;|R\d+\w*=|from \d+|processed \d+|libbpf|HINT|bpf:|-- |regs=|parent|last_idx|(cur|old) state:|mark_precise"
@@ -62,21 +61,26 @@ def available_hooks() -> list[Hook]:
     return [hook for hook in HOOKS if hook not in missing]
 
 
-def check_privileges(status: Path = Path("/proc/self/status")) -> None:
-    """`NotRoot` unless the process may load and attach."""
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
-    mask = int(effective[1], 16) if effective else 0
-    if absent := [name for bit, name in CAPABILITIES.items() if not mask >> bit & 1]:
-        raise NotRoot(f"recording needs root ({', '.join(absent)})", "run it with sudo")
-
-
 def check_lockdown(path: Path = LOCKDOWN) -> None:
     """`Lockdown` in confidentiality mode, where bpf_probe_read_kernel is refused; integrity mode permits it."""
     if path.is_file() and "[confidentiality]" in path.read_text():
-        raise Lockdown(
-            "the kernel is locked down (confidentiality): BPF may not read kernel memory",
-            "boot with lockdown=integrity",
-        )
+        raise locked_down()
+
+
+def refused(function: str, reason: str, failure: object) -> RecorderError:
+    """What a program's refusal for this reason of the verifier's means.
+
+    Where securityfs is not mounted this alone tells of a lockdown: the function has been there since Linux 5.5.
+    """
+    if reason.startswith("unknown func bpf_probe_read_kernel"):
+        return locked_down()
+    return LoadRefused(f"the kernel refused {function}: {reason} ({failure})")
+
+
+def locked_down() -> Lockdown:
+    """What confidentiality mode means."""
+    what = "the kernel is locked down (confidentiality): BPF may not read kernel memory"
+    return Lockdown(what, "boot with lockdown=integrity")
 
 
 def compile_error(lines: Sequence[str]) -> str:

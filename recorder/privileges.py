@@ -106,10 +106,9 @@ def missing(effective: int, changes_user: bool) -> list[str]:
     return [f"{name} (to {use})" for name, either, use in wanted if not effective & either]
 
 
-def check(identity: Identity) -> None:
+def check(changes_user: bool, status: Path = Path("/proc/self/status")) -> None:
     """`NotRoot` when this process cannot record."""
-    status = Path("/proc/self/status").read_text()
-    lacking = missing(effective_capabilities(status), identity.uid != os.geteuid())
+    lacking = missing(effective_capabilities(status.read_text()), changes_user)
     if lacking:
         mend = "run it with sudo" if os.geteuid() else "this root is restricted: allow them in its container or unit"
         raise NotRoot(f"recording needs {', '.join(lacking)}", mend)

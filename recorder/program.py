@@ -14,12 +14,12 @@ from typing import Final
 
 from capfile.event import SOCKET_FACTS
 from capfile.frames import Socket
-from recorder import bpf_call, kept
+from recorder import bpf_call, kept, privileges
 from recorder.btf import Btf
 from recorder.compiled import Compiled, compiled
 from recorder.constants import Filters, Limits, compiler_flags
 from recorder.errors import LoadRefused
-from recorder.host import Hook, available_hooks, check_lockdown, check_privileges
+from recorder.host import Hook, available_hooks, check_lockdown
 from recorder.kernel_maps import (
     COUNTERS,
     SOCKET_IGNORED,
@@ -58,7 +58,7 @@ class Program:
 
         Raises the `RecorderError` that names what is missing.
         """
-        check_privileges()
+        privileges.check(changes_user=False)
         check_lockdown()
         hooks = available_hooks()
         lengths = lengths and {hook.function for hook in hooks} >= LENGTH_FUNCTIONS

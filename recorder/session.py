@@ -71,7 +71,7 @@ class Session:
     def run(self) -> Outcome:
         """Record until something ends it. Raises `RecorderError` or `UsageError` when it cannot begin."""
         self.identity = privileges.invoking_identity(self.options.environment, self.options.user)
-        privileges.check(self.identity)
+        privileges.check(changes_user=self.identity.uid != os.geteuid())
         self.kept = privileges.kept_while_recording(os.uname().release)
         target = output_as(self.identity, self.options)
         missing = [pid for pid in self.options.pids if not processes.alive(pid)]

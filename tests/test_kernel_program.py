@@ -10,7 +10,7 @@ import pytest
 
 from recorder import host, kernel_maps
 from recorder.constants import OFFSETS, Cgroup, Filters, Limits, cgroup_mount, compiler_flags
-from recorder.errors import BadFilter, Lockdown, NoBtf, NotRoot
+from recorder.errors import BadFilter, LoadRefused, Lockdown, NoBtf
 from recorder.source import DIRECTORY, program_text
 
 SOURCES = {path.name: path.read_text() for path in sorted(DIRECTORY.glob("*.[ch]"))}
@@ -153,18 +153,20 @@ def test_cgroup_has_the_inode_of_its_folder_and_its_depth(tmp_path: Path) -> Non
     assert Cgroup.at("/a/b", tmp_path) == Cgroup((tmp_path / "a/b").stat().st_ino, 2)
 
 
-def test_process_without_capabilities_is_told_to_use_sudo(tmp_path: Path) -> None:
-    (tmp_path / "status").write_text("CapEff:\t0000000000000000\n")
-    with pytest.raises(NotRoot, match="sudo"):
-        host.check_privileges(tmp_path / "status")
-
-
 def test_lockdown_is_an_error_in_confidentiality_mode_alone(tmp_path: Path) -> None:
     (tmp_path / "lockdown").write_text("none [integrity] confidentiality\n")
     host.check_lockdown(tmp_path / "lockdown")
     (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
     with pytest.raises(Lockdown, match="lockdown=integrity"):
         host.check_lockdown(tmp_path / "lockdown")
+
+
+def test_lockdown_is_told_from_the_verifier_s_refusal_too() -> None:
+    """The sentence of Linux 6.1 in confidentiality mode, without securityfs."""
+    error = host.refused("on_descriptors", "unknown func bpf_probe_read_kernel#113", "Invalid argument, errno 22")
+    assert isinstance(error, Lockdown)
+    assert error.mend == "boot with lockdown=integrity"
+    assert isinstance(host.refused("on_exit", "infinite loop detected", ""), LoadRefused)
 
 
 def test_verifier_reason_is_its_sentence_and_not_its_listing() -> None:

@@ -71,8 +71,8 @@ class Isolated:
         bench.gone(self.held)
         found = [f"{kind} {number}" for kind, number in sorted(self.held) if bench.exists(kind, number)]
         kept = kept_folders(self._mounts.parent)
-        names = self.inside("find", *TEMPORARY, "-mindepth", "1", "-not", "-type", "d").splitlines()
-        found += [name for name in names if not any(Path(name).is_relative_to(folder) for folder in kept)]
+        names = map(Path, self.inside("find", *TEMPORARY, "-mindepth", "1").splitlines())
+        found += [str(name) for name in names if not any(_of_one_branch(name, folder) for folder in kept)]
         if self.inside("cat", "/proc/self/mountinfo") != self._mounts.read_text():
             found.append("a mount")
         return found + [name for name, before in self._before.items() if probes()[name] != before]
@@ -82,6 +82,10 @@ class Isolated:
             self.process.kill()
             self.process.wait()
         os.close(self._namespace)
+
+
+def _of_one_branch(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def probes() -> dict[str, str]:

@@ -84,33 +84,38 @@ def test_a_folder_that_is_not_the_users_is_refused_before_anything_is_loaded(pub
     assert not (public / "x.cap").exists()
 
 
-# Each capability taken alone from root: what recording needs is named, and nothing else is needed.
-NEEDED_ALONE = {"sys_admin": "CAP_SYS_ADMIN"}
-NOT_NEEDED = (
-    "bpf",
-    "perfmon",
-    "ipc_lock",
-    "setpcap",
-    "sys_ptrace",
-    "dac_override",
-    "dac_read_search",
-    "net_admin",
-    "kill",
-)
+def restricted(capabilities: str) -> tuple[str, ...]:
+    """Root with a bounding set of some capabilities alone (setpriv(1))."""
+    return ("setpriv", f"--bounding-set={capabilities}", "--inh-caps=-all")
 
 
-@pytest.mark.parametrize("capability", [*NEEDED_ALONE, *NOT_NEEDED, "setuid", "setgid"])
-def test_each_capability_missing_alone(capability: str, tmp_path: Path) -> None:
-    prefix = ("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}")
-    done = bench.capture("-o", str(tmp_path / "x.cap"), "--", *bench.talker(7), prefix=prefix)
-    if capability in NEEDED_ALONE:
-        assert done.returncode == 4
-        assert NEEDED_ALONE[capability] in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-        assert not (tmp_path / "x.cap").exists()
-    else:
-        assert done.returncode == 0, done.stderr
-        assert bench.sent(bench.frames(tmp_path / "x.cap")) == 2 * 7 * 64
+# CAP_SYS_ADMIN stands in for both of the needed ones, so nothing is missed that is taken alone from a whole root.
+TAKEN = (
+    "sys_admin", "bpf", "perfmon", "ipc_lock", "setpcap", "sys_ptrace", "dac_override", "dac_read_search", "net_admin",
+    "kill", "sys_nice", "setuid", "setgid",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("capabilities", [*(f"-{name}" for name in TAKEN), "-all,+bpf,+perfmon"])
+def test_root_without_one_capability_records_and_so_does_root_with_the_two_needed(
+    capabilities: str, tmp_path: Path
+) -> None:
+    done = bench.capture("-o", str(tmp_path / "x.cap"), "--", *bench.talker(7), prefix=restricted(capabilities))
+    assert done.returncode == 0, done.stderr
+    assert bench.sent(bench.frames(tmp_path / "x.cap")) == 2 * 7 * 64
+
+
+@pytest.mark.parametrize(("there", "missing"), [("perfmon", "CAP_BPF"), ("bpf", "CAP_PERFMON")])
+def test_each_of_the_two_missing_is_named_by_capture_and_doctor(there: str, missing: str, tmp_path: Path) -> None:
+    prefix = restricted(f"-all,+{there}")
+    done = bench.capture("-o", str(tmp_path / "x.cap"), "--", "true", prefix=prefix)
+    assert done.returncode == 4
+    assert f"recording needs {missing} (" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "x.cap").exists()
+    asked = subprocess.run([*prefix, bench.running.tool("ebpf-rec"), "doctor"], capture_output=True, text=True)
+    assert asked.returncode == 4
+    assert f"FAILS capabilities     missing {missing} (" in asked.stdout
 
 
 @pytest.mark.parametrize("capability", ["setuid", "setgid"])
