@@ -79,6 +79,9 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
     ),
     ProblemCode("undecided-tunnel", "Bytes after a CONNECT that was never answered.", "9110 §9.3.6", "a TLS hello"),
     ProblemCode("body-not-kept", "The body is larger than what is kept; its size and hash are of the whole.", "", ""),
+    ProblemCode(
+        "more-interim", "More interim responses than are listed for one exchange.", "9110 §15.2", "a million 102"
+    ),
     ProblemCode("more-problems", "More problems than are listed for one exchange.", "", ""),
     ProblemCode("empty-lines", "Empty lines before a start line, skipped.", "9112 §2.2", r"\r\n before GET"),
     ProblemCode("bare-lf", "A line ends with LF alone, which is accepted.", "9112 §2.2", r"GET / HTTP/1.1\n"),

@@ -40,6 +40,15 @@ ENOUGH_WAITING: Final = 16
 # Responses held back after a loss, because later ones may tell whose they are; as many as it takes to believe.
 MAX_HELD_RESPONSES: Final = 16
 
+# Requests of which it is not known whether they were answered, kept apart: each further response looks at them.
+MAX_DOUBTED: Final = 64
+
+# Candidates for one response whose methods are compared, and not more: the next bytes tell whether it has a body.
+MAX_COMPARED: Final = 32
+
+# Interim responses listed for one exchange; the specification sets no bound, and a server may send one each second.
+MAX_INFORMATIONAL: Final = 1024
+
 # What a client that pipelines has lost of the responses may be interim ones alone if it is smaller: one is 25 bytes
 # ("HTTP/1.1 100 Continue"), with a link or two 100. None of these counts.
 MIN_LOST_FINAL_BYTES: Final = 128

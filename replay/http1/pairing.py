@@ -99,7 +99,7 @@ class Pairing:
     def _release(self) -> None:
         self._guess(len(self._waiting.held))
         slot = self._waiting.slots.popleft()
-        if slot.request is None or slot.taken:
+        if not slot.waits:
             self._waiting.blur()
             return
         slot.closed = "too-many-waiting"
@@ -264,6 +264,8 @@ class Pairing:
         if not self._requests_ended:
             slot.settled = False
             self.orphans.append(slot)
+            if len(self.orphans) > MAX_WAITING:
+                self.settle_orphans()
         self.order.append(slot)
         self._waiting.check_exactness()
 
@@ -299,7 +301,7 @@ class Pairing:
         if slot.response is not None:
             slot.response.state_losses(self._losses)
             self._losses = []
-        if to is not None and to.request is None:
+        if to is not None and to.request is None and not to.taken:
             if to.losses is not None:
                 slot.explain(to.losses)
         else:
@@ -376,7 +378,7 @@ class Pairing:
         """The response direction ended: who waits gets no response; the first of them may have lost it."""
         self._guess(len(self._waiting.held))
         self._closed = how
-        waiting = [slot for slot in self._waiting.slots if slot.request is not None and not slot.taken]
+        waiting = [slot for slot in self._waiting.slots if slot.waits]
         self._waiting.slots.clear()
         for slot in self.order:
             slot.closed = slot.closed or how

@@ -6,15 +6,17 @@ from typing import Final, Literal, Protocol
 
 from msgspec.structs import replace
 
-from replay.exchange import Informational
+from replay.exchange import Informational, Problem
 from replay.http1.framer import Framer, State
 from replay.http1.framing import NO_BODY, UNKNOWN, Framing, request_framing, response_framing
 from replay.http1.grammar import Head
 from replay.http1.heads import RequestHead, ResponseHead
+from replay.http1.limits import MAX_INFORMATIONAL
 from replay.http1.message import Loss, Message
 from replay.http1.pairing import Pairing
 from replay.http1.slot import NOTHING_BEHIND, Behind, Slot, as_problems
 
+_MORE_INTERIM: Final = Problem("more-interim", "response")
 # RFC 9110 §9.3: content in these has no defined meaning, and clients send none.
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
@@ -206,13 +208,17 @@ class ResponseSide:
     def _interim(self, slot: Slot, message: Message, head: ResponseHead) -> None:
         """RFC 9110 §15.2: any number of 1xx responses may come before the final one."""
         self._owner.pairing.interim_seen = True
+        slot.problems.extend(message.problems)
+        slot.response = None
+        if len(slot.informational) == MAX_INFORMATIONAL:
+            if slot.problems[-1:] != [_MORE_INTERIM]:
+                slot.problems.append(_MORE_INTERIM)
+            return
         slot.informational.append(
             Informational(
                 head.status, head.reason, head.headers, message.first_byte_time, message.position, message.end_position
             )
         )
-        slot.problems.extend(message.problems)
-        slot.response = None
 
     def _upgraded(self, slot: Slot, message: Message) -> None:
         """RFC 9110 §7.8: the new protocol begins after the 101, and in the other direction after the request."""

@@ -31,6 +31,7 @@ class Slot:
         "behind",
         "closed",
         "informational",
+        "joined",
         "latest",
         "least",
         "losses",
@@ -62,6 +63,7 @@ class Slot:
         self.number = Number(0, 0)
         self.least = self.most = 1  # requests that it stands for, if it stands for lost ones
         self.losses: list[Loss] | None = None  # in which they lie
+        self.joined = False  # it stands for several slots
         self.taken = False  # answered, as it seems, but it may yet be the one of a later response
         # of a response whose request is not certain
         self.behind: Behind | None = None  # until its head was read
@@ -76,6 +78,11 @@ class Slot:
         if self.response is not None:
             return self.response.ended
         return self.lost or bool(self.closed)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a request that was seen and not answered, as far as is known."""
+        return self.request is not None and not self.taken
 
     @property
     def end(self) -> Number:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice, takewhile
 
 from replay.http1.backlog import Backlog, Number
+from replay.http1.limits import MAX_COMPARED, MAX_DOUBTED
 from replay.http1.message import Loss, Message
 from replay.http1.slot import Slot
 
@@ -23,11 +25,28 @@ class Waiting:
         self.exact = True  # the bounds are not in use
         self.held: list[Slot] = []  # responses in doubt
         self._lost: Slot | None = None  # what stands for the requests that were lost last
+        self._join_at = MAX_DOUBTED
         self._accounted = 0  # for so many of them there is a slot, or a response explains them
 
     def add(self, slot: Slot) -> None:
         """A further request waits."""
         self.slots.append(slot)
+        if len(self.slots) > self._join_at:
+            self._join()
+
+    def _join(self) -> None:
+        """Neighbours that are no requests which wait become one: what was answered, as it seems, and what is lost."""
+        joined: deque[Slot] = deque()
+        for slot in self.slots:
+            before = joined[-1] if joined else None
+            if before is not None and slot is not self._lost and not (before.waits or slot.waits):
+                if not before.joined:
+                    before = joined[-1] = _copy(before)
+                before.least, before.most = before.least + slot.least, before.most + slot.most
+            else:
+                joined.append(slot)
+        self.slots = joined
+        self._join_at = max(2 * len(joined), MAX_DOUBTED)
 
     def remove(self, slot: Slot) -> None:
         """It was no request; none came after it."""
@@ -73,9 +92,8 @@ class Waiting:
         """Whether nothing is in doubt any more."""
         if self.held or self.backlog.narrowed:
             return
-        if all(slot.request is not None and not slot.taken for slot in self.slots):
-            number = self.slots[0].number if self.slots else self.backlog.next
-            self.exact = self.backlog.to_come(number) == (0, 0)
+        number = self.slots[0].number if self.slots else self.backlog.next
+        self.exact = self.backlog.to_come(number) == (0, 0) and all(slot.waits for slot in self.slots)
 
     def blur(self) -> None:
         """Nothing is known any more."""
@@ -95,28 +113,30 @@ class Waiting:
             begun = slot.number
         return begun, None
 
-    def candidates(self, to_come: int) -> list[Slot]:
+    def _is_candidate(self, slot: Slot, to_come: int) -> bool:
+        low, high = self.backlog.to_come(slot.number)
+        if slot.request is None:
+            high = self.backlog.to_come(slot.end)[1] - 1
+        return low <= to_come <= high
+
+    def candidates(self, to_come: int) -> Iterator[Slot]:
         """Those that may be the one with so many responses before its own."""
-        found = []
         for slot in self.slots:
-            low, high = self.backlog.to_come(slot.number)
-            if low > to_come:
-                break
-            if slot.request is None:
-                high = self.backlog.to_come(slot.end)[1] - 1
-            if high >= to_come:
-                found.append(slot)
-        return found
+            if self._is_candidate(slot, to_come):
+                yield slot
+            elif self.backlog.to_come(slot.number)[0] > to_come:
+                return
 
     def common_method(self) -> str:
-        """Of the candidates for the last response, if they have one in common."""
-        methods = {slot.method for slot in self.candidates(-1) if slot.request is not None}
-        return methods.pop() if len(methods) == 1 else ""
+        """Of the candidates for the last response, if they are few and have one in common."""
+        few = list(islice(self.candidates(-1), MAX_COMPARED + 1))
+        methods = {slot.method for slot in few if slot.request is not None}
+        return methods.pop() if len(methods) == 1 and len(few) <= MAX_COMPARED else ""
 
     def decided(self) -> tuple[int, Slot] | None:
         """A held response that only one can have: its index, and that one."""
         for index in range(len(self.held)):
-            found = self.candidates(index - len(self.held))
+            found = list(islice(self.candidates(index - len(self.held)), 2))
             if len(found) == 1:
                 return index, found[0]
         return None
@@ -149,24 +169,27 @@ class Waiting:
         """For each of the first held responses the latest request that it can belong to. A client that pipelines has
         many under way; any other asked last what is answered, and the first of two answers in a row answers it."""
         choices: list[Slot | None] = []
-        before = self.backlog.next.most
+        slots = list(self.slots)
         for index in range(count - 1, -1, -1):
-            found = [
-                slot
-                for slot in self.candidates(index - len(self.held))
-                if slot.request is not None and not slot.taken and slot.number.most < before
-            ]
-            if not pipelines:
+            to_come = index - len(self.held)
+            if pipelines:
+                found = (at for at in range(len(slots) - 1, -1, -1) if self._may_take(slots[at], to_come))
+                at = next(found, None)
+                choice = None if at is None else slots[at]
+                del slots[len(slots) if at is None else at :]
+            else:
                 latest = self.held[index].latest
                 second = index and self.held[index - 1].latest is latest
-                found = [slot for slot in found if slot is latest and not second]
-            choices.insert(0, found[-1] if found else None)
-            before = found[-1].number.most if found else before
+                choice = latest if latest is not None and not second and self._may_take(latest, to_come) else None
+            choices.insert(0, choice)
         return choices
+
+    def _may_take(self, slot: Slot, to_come: int) -> bool:
+        return slot.waits and self._is_candidate(slot, to_come)
 
     def take(self, to: Slot) -> list[Slot]:
         """It was guessed that `to` is answered; those before it that were not."""
-        passed = [each for each in self.slots if each.number < to.number and not each.taken and each.request]
+        passed = [each for each in takewhile(lambda each: each is not to, self.slots) if each.waits]
         for each in passed:
             each.lost = each.taken = True
         to.taken = True
@@ -188,3 +211,11 @@ class Waiting:
         else:
             self.slots.appendleft(slot)
         return True
+
+
+def _copy(slot: Slot) -> Slot:
+    """What stands for a slot and those behind it."""
+    copy = Slot()
+    copy.number, copy.least, copy.most = slot.number, slot.least, slot.most
+    copy.taken = copy.joined = True
+    return copy

@@ -12,10 +12,10 @@ import pytest
 
 from replay.exchange import Exchange
 from replay.http1.connection import Http1Connection
-from replay.http1.limits import MAX_DECODED_BYTES, MAX_HEAD_BYTES, MAX_WAITING
+from replay.http1.limits import MAX_DECODED_BYTES, MAX_HEAD_BYTES, MAX_INFORMATIONAL, MAX_WAITING
 from replay.stream import Bytes, Flow
 from tests.http1.cases import GET, GET2, OK2, R, S
-from tests.http1.talk import SERVER, get, ok, talk
+from tests.http1.talk import SERVER, Step, get, ok, talk
 
 MIB = 1024 * 1024
 SECONDS = 20  # of processor time; each takes under one on a quiet machine
@@ -101,6 +101,43 @@ def test_responses_to_requests_that_waited_too_long_are_not_given_to_others() ->
     heard = talk((R, GET * MAX_WAITING + GET2 * 2), (S, OK2.replace(b"200", b"201") * 3), (S, OK2))
     assert heard.pairs[:5] == [("/1", None), ("/1", None), (None, 201), (None, 201), ("/1", 201)]
     assert ("/1", 200) in heard.pairs
+
+
+def test_a_flood_of_interim_responses() -> None:
+    def pieces() -> Iterator[tuple[Flow, bytes]]:
+        yield R, GET
+        for _ in range(300):
+            yield S, b"HTTP/1.1 102 Processing\r\n\r\n" * 100
+        yield S, OK2
+
+    (exchange,), peak = read(pieces())
+    assert exchange.complete
+    assert exchange.response is not None
+    assert len(exchange.response.informational) == MAX_INFORMATIONAL
+    assert [problem.code for problem in exchange.problems] == ["more-interim"]
+    assert peak < 4 * MIB
+
+
+def test_a_flood_of_responses_that_nobody_asked_for() -> None:
+    def pieces() -> Iterator[tuple[Flow, bytes]]:
+        for _ in range(120):
+            yield S, OK2 * 100
+
+    exchanges, peak = read(pieces(), keep=False)
+    assert exchanges[0].completeness == "response-only"
+    assert peak < 32 * MIB
+
+
+def test_losses_in_every_exchange_cost_no_more_the_more_there_are() -> None:
+    """Nothing of what is in doubt is kept for ever."""
+
+    def cost(count: int) -> float:
+        lossy: list[Step] = [(R, GET), (S, 300), (S, OK2), (R, 60)]
+        started = time.process_time()
+        assert len(talk(*lossy * count).exchanges) >= count
+        return time.process_time() - started
+
+    assert cost(2000) < max(cost(500) * 16, 2)
 
 
 def test_a_flood_of_chunks_of_one_byte() -> None:

@@ -22,6 +22,7 @@ ODDITIES: tuple[tuple[Step, ...], ...] = (
     ((R, GET * 5000), (S, OK2 * 2)),
     ((R, b"CONNECT h:1 HTTP/1.1\r\n\r\n\x16\x03"), (R, b"\x01"), (S, "fin"), (R, GET)),
     ((R, GET), (S, LENGTH % b"40" + b"x" * 40)),
+    ((R, GET), (S, b"HTTP/1.1 102 Processing\r\n\r\n" * 1100 + OK2)),
 )
 
 
