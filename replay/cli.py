@@ -14,6 +14,7 @@ from typing import Final
 
 from capfile.errors import CapfileError
 from replay.errors import UsageError as UsageError
+from replay.output.escaping import visible
 from replay.output.opening import NO_ROOM
 
 # name -> (module, one line of help)
@@ -70,7 +71,7 @@ def _give_up_output() -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"ebpf-replay: {message}", file=sys.stderr)
+    print(f"ebpf-replay: {visible(message)}", file=sys.stderr)
     return status
 
 

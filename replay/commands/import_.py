@@ -22,6 +22,7 @@ from replay.importers.recording import Recording
 from replay.importers.source import Source
 from replay.importers.strace import read_strace
 from replay.importers.streams import read_streams
+from replay.output.escaping import visible
 from replay.output.opening import FORCE_HELP, opened
 
 # A reader imports everything it can and returns the remarks that the user should see.
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not recording.sockets:
         remarks.append("no connection is in it")
     for remark in remarks:
-        print(f"ebpf-replay: {name}: {remark}", file=sys.stderr)
+        print(f"ebpf-replay: {visible(name)}: {remark}", file=sys.stderr)
     return 0 if recording.sockets else 1
 
 

@@ -148,6 +148,18 @@ def test_what_breaks_off_is_imported_up_to_there_and_named(
     assert f"{path}: the {'input breaks' if name == 'cut' else 'gzip data break'} off" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"hello\n", make.pcap([], 1)], ids=["no recording", "no connection"])
+def test_a_files_name_does_nothing_to_a_terminal(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a\x1b[2J\n.pcap"
+    path.write_bytes(content)
+    assert main(["import", "pcap", str(path), "-o", str(tmp_path / "out.cap")]) in (1, 3)
+    said = capsys.readouterr().err
+    assert r"a\x1b[2J\x0a.pcap" in said
+    assert said.count("\n") == 1
+
+
 @every_importer
 def test_the_same_input_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "input"
