@@ -49,7 +49,7 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
     ProblemCode("response-lost", "The response to this request lies in a gap.", "9112 §9.3.2", ""),
     ProblemCode(
         "request-lost",
-        "The request of this response lies in a gap, or in unframed bytes behind one.",
+        "The request of this response lies in a gap, or in bytes that could not be framed.",
         "9112 §9.3.2",
         "",
     ),

@@ -482,9 +482,7 @@ class Framer:
             before = self._base + at
         found, passed = self._hunt.feed(data, self._base + at, self._time, self._believe, edge=self._edge and not at)
         self._lose_bytes(self._unframed, before, passed)
-        if self._hunt.refused:  # it may have been one all the same
-            self.hidden += self._hunt.refused
-            self._hunt.refused = 0
+        self._count_refused()
         if not found:
             return len(self._data)
         self._began = self._hunt.time
@@ -492,6 +490,17 @@ class Framer:
         self._close_lost_message(before + passed)
         self.state = State.START
         return 0
+
+    def _count_refused(self) -> None:
+        """What was not believed may have been a start line all the same."""
+        if self._hunt.refused:
+            self.hidden += self._hunt.refused
+            self._hunt.refused = 0
+
+    def settle_start(self) -> None:
+        """The other direction shows that a message began, of which perhaps only the beginning was seen."""
+        if self.state is State.LOST and self._hunt.buffer:
+            self._settle_hunt()
 
     def _believe(self, position: int, at_edge: bool) -> bool:
         return self._sink.supports_start(in_message=self.message is not None, at_edge=at_edge)
@@ -534,6 +543,7 @@ class Framer:
         before = self._hunt.position
         found, passed = self._hunt.settle(self._believe)
         self._lose_bytes(self._unframed, before, passed)
+        self._count_refused()
         if not found or self._settled == before + passed:
             return False  # the second time: it was refused before
         self._settled = before + passed

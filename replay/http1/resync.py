@@ -147,10 +147,12 @@ class Hunt:
         only its own beginning, was seen is as good as it gets. The same result as of `feed`."""
         for at in self._candidates():
             edge = self.position + at in self._edges
-            if self._start_line.begun(self.buffer, at, edge=edge) and believe(self.position + at, edge):
-                del self.buffer[:at]
-                self.position += at
-                return True, at
+            if self._start_line.begun(self.buffer, at, edge=edge):
+                if believe(self.position + at, edge):
+                    del self.buffer[:at]
+                    self.position += at
+                    return True, at
+                self.refused += 1
         return False, 0
 
     @property

@@ -139,6 +139,8 @@ class ResponseSide:
             self._owner.pairing.wait_again(slot)
             slot = None
         self._owner.request_framer.settle_simple()
+        if slot is None and not self._owner.pairing.awaits:
+            self._owner.request_framer.settle_start()
         if slot is None:
             framer = self._owner.response_framer
             behind = NOTHING_BEHIND
@@ -248,7 +250,13 @@ class ResponseSide:
 
     def supports_start(self, *, in_message: bool, at_edge: bool) -> bool:
         """A status line is believed when a request waits for it, or at the edge of a write between messages."""
-        return self._owner.pairing.awaits or (at_edge and not in_message)
+        return self._owner.pairing.awaits or (at_edge and not in_message) or self._is_interim()
+
+    def _is_interim(self) -> bool:
+        """Whether the response that is being read leaves its request waiting."""
+        slot = self._current()
+        head = slot.response.head if slot is not None and slot.response is not None else None
+        return isinstance(head, ResponseHead) and 100 <= head.status < 200 and head.status != 101
 
     def headless(self, message: Message) -> Head | None:
         """RFC 1945 §6: the response to a request without a version is its body alone."""
