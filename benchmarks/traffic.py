@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from capfile.event import EVENT_ABI, EVENT_SIZE, Direction, Event, Flag, Kind, SocketFacts, encode, layout
+from capfile.event import EVENT_ABI, EVENT_SIZE, Direction, Event, Flag, Kind, Reason, SocketFacts, encode, layout
 from capfile.frames import FORMAT_VERSION, Chunk, End, Header, Process, Ring
 from capfile.writer import Writer
 
@@ -38,12 +38,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Traffic:
-    """`exchanges` in all, `per_connection` on each, `at_once` connections open together, `body` bytes per response."""
+    """`exchanges` in all, `per_connection` on each, `at_once` connections open together, `body` bytes per response.
+
+    `varied`: no head is like another, as from many users: paths, cookies, dates and lengths differ. `snaplen`: bytes
+    that the capture keeps of each call.
+    """
 
     exchanges: int
     per_connection: int = 100
     at_once: int = 16
     body: int = 200
+    varied: bool = False
+    snaplen: int = 1 << 30
 
     def calls(self) -> Iterator[Call]:
         """Every transfer, in the order of time."""
@@ -62,18 +68,27 @@ class Traffic:
             first += count
 
     def _request(self, ordinal: int) -> bytes:
+        if self.varied:
+            user = ordinal * 2654435761 % 2**32
+            return (
+                f"GET /users/{user:08x}/orders/{ordinal}?page={ordinal % 9} HTTP/1.1\r\nHost: localhost:8080\r\n"
+                f"User-Agent: bench/1.0\r\nAccept: application/json\r\nCookie: session={user:08x}{ordinal:08x}\r\n"
+                f"X-Request-Id: {ordinal:016x}\r\n\r\n"
+            ).encode()
         return (
             f"GET /items/{ordinal}?page=2 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: bench/1.0\r\n"
             "Accept: application/json\r\nAccept-Encoding: identity\r\n\r\n"
         ).encode()
 
     def _response(self, ordinal: int) -> bytes:
+        size = self.body + ordinal % 97 if self.varied else self.body
         start = f'{{"id":{ordinal},"name":"item {ordinal * 7919 % 10007}","text":"'.encode()
-        body = (
-            start + (b"%08x" % (ordinal * 2654435761 % 2**32) * (self.body // 8 + 1))[: max(0, self.body - len(start))]
-        )
+        body = start + (b"%08x" % (ordinal * 2654435761 % 2**32) * (size // 8 + 1))[: max(0, size - len(start))]
+        varied = f"Date: Sun, 22 Nov 2026 10:{ordinal // 6000 % 60:02d}:{ordinal // 100 % 60:02d} GMT\r\n"
+        varied += f'ETag: "{ordinal:x}"\r\n'
         head = (
-            f"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"HTTP/1.1 200 OK\r\nServer: bench\r\n{varied if self.varied else ''}"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
@@ -97,7 +112,7 @@ def write_capture(traffic: Traffic, path: Path) -> None:
             part = call.data[start : start + PART]
             direction = Direction.RECEIVE if call.to_server else Direction.SEND
             position = positions.get((call.number, call.to_server), 0)
-            rings[Ring.DATA].add(time, call.number, Kind.DATA, direction, position, part, 0)
+            rings[Ring.DATA].add(time, call.number, Kind.DATA, direction, position, part, 0, traffic.snaplen)
             positions[call.number, call.to_server] = position + len(part)
         if call.closes:
             rings[Ring.CONTROL].add(time + 1_000, call.number, Kind.CLOSE, 0, 0, b"", 0)
@@ -124,12 +139,22 @@ class _Ring:
         self._size = self._sequence = self._first = self._last = 0
 
     def add(
-        self, time: int, number: int, kind: Kind, direction: int, position: int, payload: bytes, flags: int
+        self,
+        time: int,
+        number: int,
+        kind: Kind,
+        direction: int,
+        position: int,
+        payload: bytes,
+        flags: int,
+        snaplen: int = 1 << 30,
     ) -> None:
         size = len(payload) if kind is Kind.DATA else 0
+        kept = payload[:snaplen]
+        reason = Reason.SNAPLEN if len(kept) < size else Reason.NONE
         event = Event(
-            EVENT_ABI, kind, direction, len(payload), self._sequence, time, 5000 + number, number + 1, position, size,
-            size, 4242, 4242, 7, 0, 0, flags, 0, payload,
+            EVENT_ABI, kind, direction, len(kept), self._sequence, time, 5000 + number, number + 1, position, size,
+            size, 4242, 4242, 7, 0, reason, flags, 0, kept,
         )  # fmt: skip
         record = encode(event)
         self._records.append(record)

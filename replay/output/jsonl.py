@@ -21,10 +21,10 @@ def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
 
 def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
     """What makes the line of one item."""
-    encode, usual = msgspec.json.Encoder().encode, UsualLines().line
+    encode, usual = msgspec.json.Encoder().encode_lines, UsualLines().line
 
     def line(item: Exchange | OpaqueConnection) -> bytes:
         quickly = usual(item) if type(item) is Exchange else None
-        return encode(to_document(item)) + b"\n" if quickly is None else quickly
+        return encode((to_document(item),)) if quickly is None else quickly
 
     return line

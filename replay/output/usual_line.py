@@ -16,9 +16,10 @@ from replay.exchange import Body, Connection, Exchange, Headers, ProcessFacts
 from replay.http1.bodies import EMPTY_BODY
 from replay.output.moments import second
 
-# Pieces of each kind that are kept, and the largest of them: at most 16 MiB in all.
-MAX_PIECES: Final = 2048
+# Pieces of each kind that are kept, and the largest of them: at most 2 MiB in all.
+MAX_PIECES: Final = 256
 MAX_PIECE_BYTES: Final = 4096
+MAX_BODY_BYTES: Final = 64 << 10  # putting pieces together copies them, which the document's encoder does not
 
 _LINE: Final = (
     b'{"kind":"exchange","schema":1,"id":%b,"protocol":"http/1.1"%b,"started_at":"%b.%09dZ","duration_ns":%d,'
@@ -98,6 +99,8 @@ class UsualLines:
 def _body(body: Body) -> bytes | None:
     """The piece of a body that is text as it stands."""
     data = body.data
+    if len(data) > MAX_BODY_BYTES:
+        return None
     if body.decoded is not None or body.content_encoding or body.gaps or not body.size == body.captured == len(data):
         return None
     try:

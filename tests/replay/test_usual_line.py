@@ -72,6 +72,7 @@ def test_a_usual_exchange_takes_the_way_of_pieces() -> None:
         Body(5, 4, b"hell", "0" * 64, gaps=((4, 1),)),
         Body(5, 5, b"hell", "0" * 64),
         Body(1, 1, b"\xff", "0" * 64),
+        Body(70_000, 70_000, b"a" * 70_000, "0" * 64),
         Body(5, 5, b"hello", "0" * 64, decoded=b"hi", content_encoding="gzip", decoded_size=2),
         Body(5, 5, b"hello", "0" * 64, content_encoding="cow"),
     ],
