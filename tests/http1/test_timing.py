@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from replay.exchange import Connection
 from replay.http1.connection import Http1Connection
-from replay.stream import Bytes, Eof, Flow
+from replay.stream import Bytes, Eof, Flow, Gap
 from tests.http1.talk import SERVER
 
 CLIENT = replace(SERVER, side="client")
@@ -39,6 +39,33 @@ def test_phases_are_measured_between_the_bytes_that_bound_them(connection: Conne
     assert [interim.time for interim in exchange.response.informational] == [200]
     assert (exchange.request.longest_stall_ns, exchange.request.longest_stall_position) == (50, 38)
     assert (exchange.response.longest_stall_ns, exchange.response.longest_stall_position) == (40, 65)
+
+
+def test_where_the_ends_of_messages_are_lost_the_times_are_those_of_what_was_seen() -> None:
+    """And the gaps say so: a hole is noticed later than its bytes passed, so that its time is nobody's."""
+    reader = Http1Connection(SERVER)
+    head = b"PUT / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
+    reader.feed("request", Bytes(0, 100, head))
+    reader.feed("request", Bytes(len(head), 120, b"abc"))
+    reader.feed("request", Gap(len(head) + 3, 150, 7, "ring-full"))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabcde"
+    reader.feed("response", Bytes(0, 170, answer))
+    (exchange,) = reader.feed("response", Gap(len(answer), 900, 5, "ring-full"))
+    assert (exchange.request_ns, exchange.wait_ns, exchange.response_ns, exchange.duration_ns) == (20, 50, 0, 70)
+    assert exchange.completeness == "gap"
+    assert [(problem.side, problem.length) for problem in exchange.problems] == [("request", 7), ("response", 5)]
+
+
+def test_a_response_that_begins_in_a_loss_is_timed_from_its_first_byte_that_was_seen() -> None:
+    """Its start line came in two reads, the second of which made it known."""
+    reader = Http1Connection(SERVER)
+    request = b"GET /1 HTTP/1.1\r\n\r\n"
+    reader.feed("request", Bytes(0, 100, request + request))
+    reader.feed("response", Gap(0, 200, 300, "ring-full"))
+    reader.feed("response", Bytes(300, 200, b"HTTP/1.1 20"))
+    reader.feed("response", Bytes(311, 250, b"4 No\r\n\r\n"))
+    found = reader.finish(1000)
+    assert [(e.response.first_byte_time, e.response.last_byte_time) for e in found if e.response] == [(200, 250)]
 
 
 def test_an_early_response_waits_for_nothing() -> None:
