@@ -17,7 +17,7 @@ from capfile.event import Event, Flag, Kind, MarkCode
 from capfile.frames import Mark, Ring
 from capfile.words import counted
 from replay.addresses import addresses
-from replay.events import FOREVER, Item, ordered
+from replay.events import FOREVER, Item, ordered_runs
 from replay.ledger import Ledger, RingTally
 from replay.processes import Processes
 from replay.source import Recording
@@ -148,12 +148,16 @@ class Verification:
     def accounts(self) -> Iterator[Account]:
         """Every connection when it ends."""
         processes = Processes(self._outlook.processes)
-        for item in ordered(self._recording.frames(), self._outlook, self._ledger):
-            processes.feed(item)
-            self._note(item)
-            for step in self._streams.feed(item):
-                if (account := self._account(step, processes)) is not None:
-                    yield account
+        for run in ordered_runs(self._recording.frames(), self._outlook, self._ledger):
+            for item in run:
+                if type(item) is Event and (next_step := self._streams.next_in_order(item)) is not None:
+                    self._account(next_step, processes)  # bytes: they end no connection
+                    continue
+                processes.feed(item)
+                self._note(item)
+                for step in self._streams.feed(item):
+                    if (account := self._account(step, processes)) is not None:
+                        yield account
         for step in self._streams.finish():
             if (account := self._account(step, processes)) is not None:
                 yield account
