@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import debian
 from debian import CACHE, ROOT, VmError
 
 BOX = CACHE / "ebpf-rec-local.box"
+HELD = BOX.with_suffix(".packages")  # which Python packages it was built with
 VIRTUAL_SIZE = 4  # GB
-DEPENDENCIES = ("pyproject.toml", "constraints.txt")
 
 BOX_VAGRANTFILE = """Vagrant.configure("2") do |config|
   folder = File.dirname(__FILE__)
@@ -60,17 +60,19 @@ def public_key() -> Path:
     return found[0]
 
 
+def packages() -> list[str]:
+    """What the guest's pip installs: the project's dependencies, its tests', and what builds it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tables, tools = project["project"], project["build-system"]["requires"]
+    return [*tables["dependencies"], *tables["optional-dependencies"]["test"], *tools, "editables"]
+
+
 def wheels(folder: Path) -> None:
     """The project's Python packages as files: the emulated guest reaches no registry."""
     folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "pip", "-q", "download", "--disable-pip-version-check", "-d", str(folder)]
     target = ["--python-version", "3.11", "--only-binary", ":all:", "--implementation", "cp"]
-    text = subprocess.run(
-        [sys.executable, "-c", "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project'];"
-         "print(*p['dependencies'], *p['optional-dependencies']['test'], 'hatchling', 'editables', sep='\\n')"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    debian.run(*words, *target, "-c", str(ROOT / "constraints.txt"), *text.stdout.split("\n")[:-1])
+    debian.run(*words, *target, "-c", str(ROOT / "constraints.txt"), *packages())
 
 
 def image(work: Path) -> Path:
@@ -93,7 +95,8 @@ def image(work: Path) -> Path:
 
 def build() -> Path:
     """The box, from the cache when it is there and holds the packages that the project asks for now."""
-    if BOX.exists() and BOX.stat().st_mtime > max((ROOT / name).stat().st_mtime for name in DEPENDENCIES):
+    wanted = "\n".join([*packages(), (ROOT / "constraints.txt").read_text()])
+    if BOX.exists() and HELD.exists() and HELD.read_text() == wanted:
         return BOX
     work = CACHE / "box"
     shutil.rmtree(work, ignore_errors=True)
@@ -107,6 +110,7 @@ def build() -> Path:
         for name in ("metadata.json", "Vagrantfile", "box.img", "vmlinuz", "initrd.img"):
             tar.add(work / name, name)
     part.rename(BOX)
+    HELD.write_text(wanted)
     shutil.rmtree(work)
     return BOX
 
