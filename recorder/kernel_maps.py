@@ -33,6 +33,8 @@ COUNTERS: Final = (
     "identity_unsure",
     "tail_call_failed",
 )
+# Beside them: runs of our programs that the kernel left out, which it counts itself.
+LEFT_OUT: Final = "runs_left_out"
 # enum stage of bpf/maps.h, in its order.
 STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
 

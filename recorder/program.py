@@ -22,6 +22,7 @@ from recorder.errors import LoadRefused
 from recorder.host import Hook, available_hooks, check_lockdown
 from recorder.kernel_maps import (
     COUNTERS,
+    LEFT_OUT,
     SOCKET_IGNORED,
     SOCKET_STATE,
     STAGES,
@@ -181,8 +182,14 @@ class Program:
         )
 
     def counters(self) -> dict[str, list[int]]:
-        """Every counter of the kernel program, one value per CPU."""
-        return {name: self._per_cpu("counters", index) for index, name in enumerate(COUNTERS)}
+        """Every counter of the kernel program, one value per CPU; of runs that the kernel left out, one for all CPUs.
+
+        A program runs once at a time on a CPU; where it can be preempted, the kernel leaves out what comes meanwhile
+        (`__bpf_trace_run` of kernel/trace/bpf_trace.c), and no counter of ours can see it.
+        """
+        left_out = sum(bpf_call.program_info(descriptor).misses for descriptor in self._functions.values())
+        counted = {name: self._per_cpu("counters", index) for index, name in enumerate(COUNTERS)}
+        return counted | {LEFT_OUT: [left_out]}
 
     def next_sequences(self) -> dict[str, list[int]]:
         """The sequence number that the next event of each ring will have, per CPU: how many were tried so far."""

@@ -30,6 +30,7 @@ LOSSES: Final[dict[str, tuple[str, str]]] = {
     "map_sockets_full": ("socket", "found no room in the map"),
     "unplaced_calls": ("call", "could not be given a place"),
     "tail_call_failed": ("call", "could not be finished"),
+    "runs_left_out": ("run", "of a kernel program was left out by the kernel, of any process"),
 }
 
 

@@ -20,6 +20,7 @@ MAX_DATE: Final = 253_402_300_799  # s: the end of the year 9999
 # Counters that say something was lost or given up; a new one is shown by its name in `dump`
 _LOSSES: Final = ("data_lost", "control_lost", "lost_bytes", "gap_bytes", "faults", "scratch_busy", "control_busy")
 _LOSSES_MORE: Final = ("map_sockets_full", "map_descriptors_full", "unplaced_calls", "tail_call_failed")
+_LEFT_OUT: Final = ("runs_left_out",)
 _DATA: Final = int(Kind.DATA)
 _FILE_NAME: Final = int(Flag.FILE_NAME)
 
@@ -156,7 +157,7 @@ class _Collector:
             found.duration_ns = self._times[1] - self._times[0]
             found.duration = f"{found.duration_ns / 1e9:.6f} s from the first event to the last"
         counters = self._counters.counters if self._counters else {}
-        totals = {name: sum(counters.get(name, [])) for name in (*_LOSSES, *_LOSSES_MORE)}
+        totals = {name: sum(counters.get(name, [])) for name in (*_LOSSES, *_LOSSES_MORE, *_LEFT_OUT)}
         found.losses = {name: total for name, total in totals.items() if total}
         found.unknown = dict(reader.report.unknown)
         listed = [{n: getattr(each, n) for n in ("kind", "offset", "length", "detail")} for each in reader.damage]

@@ -36,6 +36,7 @@ def test_every_filter_and_limit_compiles_and_loads() -> None:
     filters = Filters(comms=frozenset({"x"}), uids=frozenset({1}), ports=frozenset({80}), follow_forks=False)
     with Program.load(filters, Limits(snaplen=100, turn_limit=1000)) as program:
         assert bpf_call.possible_cpus() == len(program.counters()["faults"])
+        assert program.counters()["runs_left_out"] == [0]
 
 
 def test_program_for_a_kernel_without_the_length_tracepoints_loads() -> None:

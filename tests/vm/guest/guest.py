@@ -25,7 +25,7 @@ from recorder.host import HOOKS
 HERE = Path(__file__).parent
 REC = [sys.executable, "-I", "-m", "recorder"]
 REPLAY = [sys.executable, "-c", "import sys; from replay.cli import main; sys.exit(main())"]
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
 EXERCISER = "tests/live/test_exerciser.py"
 IDENTITY = "generation|both_ends|unix_connection|socket_says"  # words in the names of its tests
 LIMITS = "(limit_of_bytes or more_and_larger_iovecs)"  # the tests that make a recording of their own
