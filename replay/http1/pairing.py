@@ -38,6 +38,9 @@ class Pairing:
         self.interim_seen = False
         self.waited = 0  # how often the client was seen to wait before it asked again; twice where that is certain
         self._waiting = Waiting()
+        # Joined in the middle, and nothing was lost since: once is enough then, because what a client that sends
+        # several requests at once had under way is answered before it asks again.
+        self._joined = joined
         self._pipelines = False  # the client was once seen not to wait
         self._asked = 0  # requests since the last response began
         self._clean = not joined  # no loss since then
@@ -114,7 +117,7 @@ class Pairing:
     def requests_skipped(self, losses: list[Loss], hidden: int, *, sure: bool, late: bool) -> None:
         """Requests, `hidden` at most since the last, lie in `losses` (if `sure`: at least one). If that is noticed
         `late`, it may have passed before what seemed to be answered, and responses without a request explain it."""
-        self._clean = False
+        self._clean = self._joined = False
         self.settle_inferred(doubt=late)
         if self._closed:
             return
@@ -226,13 +229,14 @@ class Pairing:
         waiting.leave_exactness()
         clean = self._clean and not behind.hidden
         if behind.hidden:
+            self._joined = False
             self._guess(len(waiting.held))
             sure = behind.skipped and (behind.body or self._are_final(behind.losses, len(message.raw_head)))
             backlog.lose_responses(int(sure), behind.hidden)
         elif clean:
             self.waited += self._asked == 1
             self._pipelines |= self._asked > 1
-        if self.waited >= ENOUGH_WAITING and not self._pipelines:
+        if self.waited >= (1 if self._joined else ENOUGH_WAITING) and not self._pipelines:
             self._assume_waited(slot.latest, begun.most)
         if not backlog.respond(begun):
             message.state_losses(behind.losses)
@@ -376,6 +380,10 @@ class Pairing:
 
     def response_closed(self, how: str, losses: list[Loss]) -> None:
         """The response direction ended: who waits gets no response; the first of them may have lost it."""
+        held = self._waiting.held
+        if self._joined and not self._pipelines and held and held[-1].latest is not None:
+            self._waiting.backlog.synchronise(held[-1].latest.number, -1)
+            self._resolve()
         self._guess(len(self._waiting.held))
         self._closed = how
         waiting = [slot for slot in self._waiting.slots if slot.waits]

@@ -6,7 +6,7 @@ import pytest
 
 from replay.exchange import Connection, Exchange
 from replay.http1.connection import Http1Connection
-from tests.http1.cases import OK2, R, S
+from tests.http1.cases import GET, OK2, R, S
 from tests.http1.talk import Lost, Step, events, talk
 
 JOINED = Connection("c", "inet", "127.0.0.1:40112", "127.0.0.1:80", "server", joined_midstream=True)
@@ -43,6 +43,17 @@ def test_a_joined_connection_that_ends_inside_a_head_keeps_the_start_line() -> N
     (exchange,) = joined((R, b"GET /x HTTP/1.1\r\nHos"), (R, "fin"), (S, "fin"))
     assert exchange.request is not None
     assert exchange.request.target == "/x"
+
+
+def test_the_exchanges_of_a_joined_connection_are_complete_if_nothing_is_lost() -> None:
+    for count in (1, 2, 3):
+        found = joined(*[step for _ in range(count) for step in ((R, GET), (S, OK2))])
+        assert [(e.completeness, e.problems) for e in found] == [("complete", ())] * count
+
+
+def test_what_was_under_way_when_a_connection_was_joined_is_nobody_elses_answer() -> None:
+    found = joined((R, GET), (S, OK2), (S, OK2), (R, GET), (S, OK2))
+    assert not [e for e in found if e.complete]
 
 
 def test_words_before_a_gap_in_the_middle_of_a_joined_connection_are_no_request() -> None:
