@@ -22,7 +22,9 @@ _WORD: Final = re.compile(_UNKNOWN)
 _AFTER: Final = re.compile(rb"(?:" + _TOKEN + rb":[^\r\n]*)?\r?\n")
 _AFTER_CUT: Final = re.compile(rb"(?:" + _TOKEN + rb"(?::[^\r\n]*)?)?\r?")
 
-_TOKEN_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_TOKEN_BYTES: Final = frozenset(
+    byte.encode() for byte in "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
 
 END: Final = b"\r\n\r\n"  # of a head
 _LAST_CHUNK: Final = b"0\r\n\r\n"  # RFC 9112 §7.1, without trailers
@@ -200,7 +202,7 @@ class Hunt:
         found = {match.start() for match in self._start_line.hint.finditer(self.buffer)}
         for position, behind_gap in self._edges.items():
             edge = position - self.position
-            if not 0 <= edge < len(self.buffer) or behind_gap or (edge and self.buffer[edge - 1] in _TOKEN_BYTES):
+            if not 0 <= edge < len(self.buffer) or behind_gap or self._last_before(edge)[-1:] in _TOKEN_BYTES:
                 continue  # what is left of a word after a gap is no method
             word = _WORD.match(self.buffer, edge)
             if word is None or not any(at in found for at in range(edge + 1, word.end())):

@@ -67,7 +67,7 @@ def test_no_wrong_pair_is_called_complete(style: Style) -> None:
 
 
 def test_a_client_that_keeps_a_window_is_nearly_always_known_as_such() -> None:
-    """Unless losses or a late start hide how it filled its window, and from then on it asks once for each answer, like all others."""
+    """Unless losses or a late start hide how it filled its window; then it asks once for each answer, as all others."""
     complete = [is_wrong(e, talk.truth) for _, talk, found in heard("window") for e in found if e.complete]
     assert sum(complete) * 20 < len(complete)
 
