@@ -154,7 +154,7 @@ class Pairing:
 
     def requests_ended(self, hidden: int, *, late: bool) -> None:
         """No request follows; so many may be hidden behind the last."""
-        self.settle_inferred(doubt=late and hidden > 0)
+        self.settle_inferred(doubt=hidden > 0 and (late or not self._skipping))
         for slot in self.orphans[:hidden]:
             slot.explain([])
         self._requests_ended = True

@@ -139,9 +139,8 @@ class ResponseSide:
             self._owner.pairing.wait_again(slot)
             slot = None
         self._owner.request_framer.settle_simple()
-        if slot is None and not self._owner.pairing.awaits:
-            self._owner.request_framer.settle_start()
         if slot is None:
+            self._owner.request_framer.settle_start()
             framer = self._owner.response_framer
             behind = NOTHING_BEHIND
             if doubt:
