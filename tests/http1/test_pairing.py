@@ -16,6 +16,9 @@ STYLES: tuple[Style, ...] = get_args(Style)
 RUNS = 400
 # Seeds of which rules that seemed as good called a wrong pair complete.
 HARD = (
+    206484,
+    206970,
+    211283,
     160,
     166,
     198,
