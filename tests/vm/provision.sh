@@ -13,4 +13,5 @@ for program in ebpf-rec ebpf-replay; do
     ln -sf "/vagrant/.venv/bin/$program" "/usr/local/bin/$program"
 done
 chown -R vagrant: /vagrant/.venv
+systemctl enable -q --now nginx # something to record; the set-up keeps it stopped elsewhere
 uname -r

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import Protocol
 
 import box
 import debian
+import readme
 from debian import ROOT, VmError
 from session import Session
 
@@ -72,8 +74,15 @@ def emulated() -> bool:
 
 
 def live_tests() -> str:
-    """What pytest runs inside: all live tests, or under emulation the modules where one compilation serves many."""
-    return " ".join(EMULATED_TESTS) if emulated() else "tests/live"
+    """The command inside: all live tests, or under emulation, at once, the modules where one compilation serves many.
+
+    A test that would skip itself fails there: this machine is made to record.
+    """
+    variables, paths = "CI=true EBPF_REC_REQUIRE_LIVE=1", ("tests/live",)
+    if emulated():
+        variables, paths = f"{variables} EBPF_REC_SLOWNESS=10", EMULATED_TESTS
+    pytest = f"sudo {variables} .venv/bin/python -m pytest -q -p no:cacheprovider"
+    return f"cd /vagrant && printf '%s\\n' {' '.join(paths)} | xargs -P 2 -n 1 {pytest}"
 
 
 def fetch(guest: Machine, path: str, folder: Path) -> Path:
@@ -96,7 +105,7 @@ def compare(guest: Machine, folder: Path) -> None:
     for name in ("whole", "cgroup"):
         capture = fetch(guest, f"/tmp/vm-test/{name}.cap", folder)
         outside = subprocess.run([*REPLAY, str(capture)], capture_output=True, text=True, check=True).stdout
-        command = f"sudo ebpf-replay show --side both --format jsonl /tmp/vm-test/{name}.cap"
+        command = f"ebpf-replay show --side both --format jsonl /tmp/vm-test/{name}.cap"
         inside = guest.vagrant("ssh", "-c", command).stdout
         if exchanges(inside) != exchanges(outside):
             raise VmError(f"{name}.cap: the exchanges inside and outside the machine differ")
@@ -115,16 +124,25 @@ def compare(guest: Machine, folder: Path) -> None:
         print(f"vm-test: {name}.cap: {len(wanted)} answers, the same inside, outside and as curl saw them", flush=True)
 
 
+def follow_readme(guest: Machine) -> None:
+    """The README's commands after `vagrant up`, word by word: the last one shows what curl asked and got."""
+    _, record, replay = readme.commands()
+    guest.vagrant(*record)
+    shown = guest.vagrant(*replay).stdout
+    if not re.search(r"curl\[\d+\] +GET +200 ", shown):
+        raise VmError(f"the README's commands show no request of curl: {shown[:500]}")
+
+
 def main() -> None:
     """Everything, with the time each step took."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name, machine() as guest:
         print(f"vm-test: up after {time.monotonic() - started:.0f} s", flush=True)
+        follow_readme(guest)
         guest.vagrant("ssh", "-c", "sudo /vagrant/.venv/bin/python /vagrant/tests/vm/whole_machine.py /tmp/vm-test")
         compare(guest, Path(name))
         print(f"vm-test: whole machine after {time.monotonic() - started:.0f} s", flush=True)
-        command = f"cd /vagrant && sudo CI=true .venv/bin/python -m pytest -q -p no:cacheprovider {live_tests()}"
-        done = guest.vagrant("ssh", "-c", command, check=False)
+        done = guest.vagrant("ssh", "-c", live_tests(), check=False, timeout=5400)
         print("\n".join(done.stdout.strip().splitlines()[-30:]), flush=True)
         if done.returncode:
             raise VmError(f"the live tests inside the machine failed ({done.returncode})")

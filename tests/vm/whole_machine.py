@@ -17,7 +17,7 @@ from pathlib import Path
 REC = "/usr/local/bin/ebpf-rec"
 REQUESTS = 101  # a prime number
 SERVER_UNIT, CLIENT_SLICE = "ebpf-rec-nginx", "ebpf-rec-client.slice"
-NGINX = """worker_processes 2; error_log stderr; events { worker_connections 64; }
+NGINX = """worker_processes 2; pid /run/ebpf-rec-nginx.pid; error_log stderr; events { worker_connections 64; }
 http { access_log off; server { listen 127.0.0.1:8081; location / { return 200 "hello from $request_uri\\n"; } } }
 """
 
@@ -37,7 +37,7 @@ def curl(name: str) -> list[str]:
 def record(capture: Path, name: str, *filters: str) -> list[str]:
     """Record while curl asks; the bodies that curl got."""
     recorder = subprocess.Popen([REC, "capture", "-o", str(capture), "--force", *filters])
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600  # a compilation takes minutes on a busy host that emulates
     while not capture.exists():
         if recorder.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"whole_machine: the recorder did not start ({recorder.poll()})")
@@ -45,7 +45,7 @@ def record(capture: Path, name: str, *filters: str) -> list[str]:
     bodies = curl(name)
     time.sleep(1)
     recorder.send_signal(2)
-    if recorder.wait(120):
+    if recorder.wait(300):
         sys.exit(f"whole_machine: the recorder ended with {recorder.returncode}")
     return bodies
 
