@@ -14,6 +14,10 @@ NEEDED = {
     "kernel headers (Debian: apt-get install linux-headers-amd64)": Path(f"/lib/modules/{os.uname().release}/build"),
 }
 
+# Under sudo a recorder writes as the one who called it, and he may not write into root's temporary folders.
+for name in ("SUDO_UID", "SUDO_GID", "SUDO_USER"):
+    os.environ.pop(name, None)
+
 
 def missing() -> list[str]:
     """What this host lacks for a live run."""
