@@ -138,7 +138,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
     run = f"{code}; from replay.cli import main; import sys; sys.exit(main())"
     command = [sys.executable, "-c", run, "serve", str(path), "--filter", 'path == "/cart"']
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    found = re.match(r"http://127\.0\.0\.1:(\d+) answers 1 recorded requests", process.stderr.readline())
+    found = re.match(r"http://127\.0\.0\.1:(\d+) answers 1 recorded request\b", process.stderr.readline())
     assert asked(int(found[1]), "GET", "/cart")[3] == b"two\nlines\n"
     process.send_signal(2)
     assert process.wait(10) == 0

@@ -110,7 +110,7 @@ def test_incompleteness_is_in_sight_in_every_format(capsys):
     out = shown(document, capsys)
     assert out.startswith("INCOMPLETE: 2 exchanges, 1 of them incomplete")
     assert "  missing: 7 bytes (sendfile)\n  incomplete exchanges: 1 open\n" in out
-    assert shown(counted(get()), capsys).startswith("complete: 1 exchanges")
+    assert shown(counted(get()), capsys).startswith("complete: 1 exchange, ")
 
 
 def test_the_command_counts_a_capture_and_says_what_is_missing(tmp_path, capsys):
