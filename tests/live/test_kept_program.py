@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,15 +30,23 @@ def sent(output: Path) -> int:
     return bench.sent(bench.frames(output))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a program has been kept."""
-    made = tmp_path / "kept"
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first start has kept its program."""
+    base = tmp_path_factory.mktemp("kept")
+    made = base / "kept"
     made.mkdir(mode=0o700)
-    done = capture(made, "with-bcc", tmp_path / "first.cap")
+    done = capture(made, "with-bcc", base / "first.cap")
     assert done.returncode == 0, done.stderr
-    assert sent(tmp_path / "first.cap") == 2 * MESSAGES * SIZE
+    assert sent(base / "first.cap") == 2 * MESSAGES * SIZE
     return made
+
+
+@pytest.fixture
+def folder(first: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(first, tmp_path / "kept")
+    return tmp_path / "kept"
 
 
 def file_of(folder: Path) -> Path:
