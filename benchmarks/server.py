@@ -154,7 +154,9 @@ def main(full: bool) -> None:
     _report(section, "nginx, small body: throughput", 0.88, small, "ebpf-rec")
     use = ratios(small[1]["ebpf-rec"], small[1]["none"])
     section.rows.append(
-        Row("nginx, small body: server CPU per request at most 1.15 of base", shown(use), _median(use) <= 1.15)
+        Row(
+            "nginx, small body: server CPU per request at most 1.15 of base", shown(use), statistics.median(use) <= 1.15
+        )
     )
     pair = {"tcpdump": others["tcpdump"]} if "tcpdump" in others else {}
     contest = {**base, "ebpf-rec": ours(), "ebpf-rec --snaplen 4096": ours("--snaplen", "4096"), **pair}
@@ -164,21 +166,17 @@ def main(full: bool) -> None:
         over = ratios(large[0]["ebpf-rec"], large[0]["tcpdump"])
         lost = f", lost {large[2]['ebpf-rec'].lost} records (tcpdump {large[2]['tcpdump'].lost} packets)"
         target = "nginx, 64 KiB bodies, whole payload: at least 1.4 times tcpdump's throughput"
-        section.rows.append(Row(target, shown(over) + lost, _median(over) >= 1.4))
+        section.rows.append(Row(target, shown(over) + lost, statistics.median(over) >= 1.4))
     python = measure(uvicorn, "/", {**base, "ebpf-rec": ours(), **pair}, repeats, seconds)
     _report(section, "uvicorn: throughput", 0.95, python, "ebpf-rec")
     curves(section, 5 if full else 1, seconds)
     section.save("server")
 
 
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
 def _report(section: Section, title: str, target: float, result: tuple[object, ...], own: str) -> None:
     said = _table(title, result)  # type: ignore[arg-type]
     rates, _, outcomes = result
-    reached = _median(ratios(rates[own], rates["none"])) >= target and not outcomes[own].lost  # type: ignore[index]
+    reached = statistics.median(ratios(rates[own], rates["none"])) >= target and not outcomes[own].lost  # type: ignore[index]
     measured = f"{said[own]}, lost {outcomes[own].lost}"  # type: ignore[index]
     section.rows.append(
         Row(f"{title} at least {target} of base, 0 lost", measured, reached, _peers(said, outcomes, own))

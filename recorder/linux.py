@@ -1,6 +1,6 @@
 """The few system calls that Python does not offer: numbers in, numbers out, `OSError` when they fail.
 
-Knows no policy. Numbers and structures are the kernel's user ABI (man perf_event_open(2), bpf(2), capset(2), prctl(2)).
+Knows no policy. Numbers and structures are the kernel's user ABI (man perf_event_open(2), capset(2), prctl(2)).
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 # uapi/asm/unistd_64.h and uapi/asm-generic/unistd.h
 _NUMBERS: Final[dict[str, dict[str, int]]] = {
-    "x86_64": {"perf_event_open": 298, "bpf": 321, "capset": 126, "membarrier": 324},
-    "aarch64": {"perf_event_open": 241, "bpf": 280, "capset": 91, "membarrier": 283},
+    "x86_64": {"perf_event_open": 298, "capset": 126, "membarrier": 324},
+    "aarch64": {"perf_event_open": 241, "capset": 91, "membarrier": 283},
 }
-_BPF_MAP_UPDATE_ELEM: Final = 2
 _MEMBARRIER_PRIVATE_EXPEDITED: Final = 1 << 3
 _MEMBARRIER_REGISTER_PRIVATE_EXPEDITED: Final = 1 << 4
 _CAPABILITY_VERSION_3: Final = 0x20080522
@@ -58,14 +57,6 @@ def perf_event_open(attributes: bytes, cpu: int) -> int:
         ctypes.c_int(no_group),
         ctypes.c_ulong(close_on_exec),
     )
-
-
-def bpf_map_put(map_fd: int, key: int, value: int) -> None:
-    """Set one element of a BPF array of 32-bit values, such as a perf event array."""
-    k, v = ctypes.c_uint32(key), ctypes.c_uint32(value)
-    # union bpf_attr, BPF_MAP_*_ELEM: u32 map_fd, (padding), u64 key, u64 value, u64 flags
-    attributes = (ctypes.c_uint64 * 4)(map_fd, ctypes.addressof(k), ctypes.addressof(v), 0)
-    _syscall("bpf", ctypes.c_int(_BPF_MAP_UPDATE_ELEM), ctypes.byref(attributes), ctypes.c_uint(32))
 
 
 def prctl(option: int, argument: int = 0, second: int = 0) -> int:

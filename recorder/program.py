@@ -69,7 +69,9 @@ class Program:
             f"-DDEBUG={int(debug)}",
             *cflags,
         ]
-        program = cls._from_kept(flags, hooks) or cls._from_source(flags, hooks, debug)
+        text = program_text()
+        name = kept.key(text, flags) if kept.folder_is_there() else ""
+        program = cls._from_kept(name, hooks) or cls._from_source(text, flags, hooks, debug, name)
         try:
             program._configure(filters)
         except BaseException:
@@ -78,9 +80,9 @@ class Program:
         return program
 
     @classmethod
-    def _from_kept(cls, flags: Sequence[str], hooks: Sequence[Hook]) -> Program | None:
-        """The program without bcc; None where none was kept, or the kernel refuses what was."""
-        module = kept.kept(kept.key(program_text(), flags)) if kept.folder_is_there() else None
+    def _from_kept(cls, name: str, hooks: Sequence[Hook]) -> Program | None:
+        """The program without bcc; None where none was kept by this name, or the kernel refuses what was."""
+        module = kept.kept(name) if name else None
         if module is None:
             return None
         program = cls(module, hooks)
@@ -92,14 +94,14 @@ class Program:
         return program
 
     @classmethod
-    def _from_source(cls, flags: Sequence[str], hooks: Sequence[Hook], debug: bool) -> Program:
-        text = program_text()
+    def _from_source(cls, text: str, flags: Sequence[str], hooks: Sequence[Hook], debug: bool, name: str) -> Program:
+        """The program by bcc, kept by this name if there is one."""
         module = compiled(text, flags, debug)
         program = cls(module, hooks)
         try:
             program._load_functions()
-            if kept.folder_is_there():
-                kept.keep(kept.key(text, flags), {name: module.instructions(name) for name in program._functions})
+            if name:
+                kept.keep(name, {function: module.instructions(function) for function in program._functions})
         except BaseException:
             program.close()
             raise

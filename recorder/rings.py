@@ -20,7 +20,7 @@ from typing import Final
 
 from capfile.event import PERF_HEADER, PERF_RECORD_SAMPLE
 from capfile.frames import Ring as RingKind
-from recorder import linux
+from recorder import bpf_call, linux
 from recorder.errors import RingError
 
 PAGE: Final = mmap.PAGESIZE
@@ -155,7 +155,7 @@ def ring_error(error: OSError, size: int, cpu: int) -> RingError:
 def _open_ring(kind: RingKind, map_fd: int, size: int, cpu: int) -> Ring:
     fd, counts_lost = _open_event(size, cpu)
     memory = memoryview(mmap.mmap(fd, PAGE + size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
-    linux.bpf_map_put(map_fd, cpu, fd)
+    bpf_call.update(map_fd, struct.pack("<I", cpu), struct.pack("<I", fd))
     fcntl.ioctl(fd, _IOC_ENABLE, 0)
     return Ring(kind, cpu, memory, fd, counts_lost)
 

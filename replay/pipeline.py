@@ -56,7 +56,7 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
                 yield from connections.feed(next_step)
                 continue
             processes.feed(item)
-            for step in streams.feed(item):
+            for step in streams.carefully(item):
                 yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)

@@ -132,10 +132,11 @@ def recordings(names: Sequence[str]) -> list[Recording]:
         reader = Reader(file)
         header = _header(reader, name)
         segment = Segment(name, file, header, reader)
-        if (twin := given.get(_identity(segment))) is not None:
+        identity = _identity(segment)
+        if (twin := given.get(identity)) is not None:
             what = f"{name} is given twice" if twin == name else f"{twin} and {name} are one segment of one recording"
             raise UsageError(f"{what}: everything in it would count twice")
-        given[_identity(segment)] = name
+        given[identity] = name
         by_id.setdefault(header.recording_id or number, Recording()).segments.append(segment)
     for recording in by_id.values():
         recording.segments.sort(key=lambda segment: segment.header.segment)

@@ -128,15 +128,13 @@ class Streams:
 
     def feed(self, item: Item) -> list[Step]:
         """Everything that this item makes known."""
-        if type(item) is not Event:
-            return self._introduce(item) if isinstance(item, Socket) else []
-        step = self.next_in_order(item)
-        return self._any(item) if step is None else [step]
+        step = self.next_in_order(item) if type(item) is Event else None
+        return self.carefully(item) if step is None else [step]
 
     def next_in_order(self, event: Event) -> Step | None:
         """The usual case by itself, because it is nearly every event: the next bytes of a known socket, all captured.
 
-        Decides nothing that `feed` would decide otherwise; None if anything is unusual, and nothing was done.
+        Decides nothing that `carefully` would decide otherwise; None if anything is unusual, and nothing was done.
         """
         # fmt: off
         (_, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _,
@@ -155,8 +153,10 @@ class Streams:
         direction.next = position + size
         return socket, direction.number, Bytes(position, time, bytes(payload))
 
-    def _any(self, item: Event) -> list[Step]:
-        """Any event, with everything that can be the matter."""
+    def carefully(self, item: Item) -> list[Step]:
+        """What `feed` says of an item that `next_in_order` did not take, with everything that can be the matter."""
+        if type(item) is not Event:
+            return self._introduce(item) if isinstance(item, Socket) else []
         unsettled = self._settle_until(item.time) if self._unsettled and self._unsettled[0][0] < item.time else []
         if item.kind == _DATA:
             socket = self._sockets.get((item.socket, item.generation)) or self._open(item)

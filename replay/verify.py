@@ -155,7 +155,7 @@ class Verification:
                     continue
                 processes.feed(item)
                 self._note(item)
-                for step in self._streams.feed(item):
+                for step in self._streams.carefully(item):
                     if (account := self._account(step, processes)) is not None:
                         yield account
         for step in self._streams.finish():

@@ -10,6 +10,7 @@ import gzip
 import io
 import sys
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO, Final, Self, cast
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -26,7 +27,7 @@ class Source:
         self._file = gzip.GzipFile(fileobj=buffered) if packed else buffered
         self.offset = 0  # of what was read, unpacked
         self.damage = ""
-        self.beginning = self._peek()
+        self.beginning = self._unpacked(self._file.peek, BEGINNING)[:BEGINNING]
 
     @classmethod
     def open(cls, path: str) -> Self:
@@ -39,29 +40,21 @@ class Source:
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end."""
-        try:
-            data = self._file.read(size)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            data = self._damaged(error)
+        data = self._unpacked(self._file.read, size)
         self.offset += len(data)
         return data
 
     def line(self, limit: int) -> bytes:
         """The next line with its end; of a longer one the first `limit` bytes, empty at the end of the input."""
-        try:
-            data = self._file.readline(limit)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            data = self._damaged(error)
+        data = self._unpacked(self._file.readline, limit)
         self.offset += len(data)
         return data
 
-    def _peek(self) -> bytes:
+    def _unpacked(self, take: Callable[[int], bytes], size: int) -> bytes:
+        """What `take` gives; nothing where the compressed data end badly, and `damage` says so."""
         try:
-            return self._file.peek(BEGINNING)[:BEGINNING]
+            return take(size)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            return self._damaged(error)
-
-    def _damaged(self, error: Exception) -> bytes:
-        how = "break off" if isinstance(error, EOFError) else "are damaged"
-        self.damage = f"the gzip data {how} after {self.offset} unpacked bytes"
-        return b""
+            how = "break off" if isinstance(error, EOFError) else "are damaged"
+            self.damage = f"the gzip data {how} after {self.offset} unpacked bytes"
+            return b""

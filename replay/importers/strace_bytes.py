@@ -17,26 +17,20 @@ from replay.importers.strace_lines import Call, Result
 from replay.importers.strace_sockets import Sockets
 from replay.importers.strace_values import Items, Structure, Text, Value, Word
 
+# the place of the flags among the arguments
+FLAGS_AT: Final = {"recvfrom": 3, "recv": 3, "recvmsg": 2, "sendto": 3, "send": 3, "sendmsg": 2}
 # of a receive: the bytes stay, or are none of the stream
 NOTHING_MOVED: Final = frozenset(("MSG_PEEK", "MSG_OOB", "MSG_ERRQUEUE"))
 
 
 def receive(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
     """read(2), recv(2) and their relatives."""
-    flags = flags_of(values, {"recvfrom": 3, "recv": 3, "recvmsg": 2}.get(call.name))
-    buffers, size = buffers_of(call.name, values)
-    if call.name == "recvmsg" and not outcome.error:
-        sockets.take(call, values[0], descriptors_in(values[1]))
-    _move(sockets, call, values[0], Direction.RECEIVE, buffers, size, flags, outcome)
+    _transfer(sockets, call, values, Direction.RECEIVE, outcome)
 
 
 def send(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
     """write(2), send(2) and their relatives."""
-    flags = flags_of(values, {"sendto": 3, "send": 3, "sendmsg": 2}.get(call.name))
-    buffers, size = buffers_of(call.name, values)
-    if call.name == "sendmsg" and not outcome.error:
-        sockets.pass_on(call, values[0], descriptors_in(values[1]))
-    _move(sockets, call, values[0], Direction.SEND, buffers, size, flags, outcome)
+    _transfer(sockets, call, values, Direction.SEND, outcome)
 
 
 def messages(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
@@ -51,10 +45,7 @@ def messages(sockets: Sockets, call: Call, values: list[Value], outcome: Result)
             header, length = message.fields.get("msg_hdr"), message.fields.get("msg_len")
             buffers, size = message_buffers(header)
             moved = Result(length.number if isinstance(length, Word) else 0, "", outcome.error)
-            if direction == Direction.RECEIVE:
-                sockets.take(call, values[0], descriptors_in(header))
-            else:
-                sockets.pass_on(call, values[0], descriptors_in(header))
+            _hand_over(sockets, call, values[0], direction, header)
             _move(sockets, call, values[0], direction, buffers, size, flags, moved)
     file = sockets.file(call, values[0], network=True) if len(shown) < count else None
     if file is not None and file.stream:  # how many bytes they had, the log does not say
@@ -71,6 +62,21 @@ def splice(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -
     """splice(2): one end is a pipe, the other may be a socket."""
     _unseen(sockets, call, values[0], Direction.RECEIVE, outcome, Reason.SPLICE)
     _unseen(sockets, call, values[2], Direction.SEND, outcome, Reason.SPLICE)
+
+
+def _transfer(sockets: Sockets, call: Call, values: list[Value], direction: Direction, outcome: Result) -> None:
+    """One call, one message."""
+    flags = flags_of(values, FLAGS_AT.get(call.name))
+    buffers, size = buffers_of(call.name, values)
+    if call.name in ("recvmsg", "sendmsg") and not outcome.error:
+        _hand_over(sockets, call, values[0], direction, values[1])
+    _move(sockets, call, values[0], direction, buffers, size, flags, outcome)
+
+
+def _hand_over(sockets: Sockets, call: Call, through: Value, direction: Direction, header: Value | None) -> None:
+    """The descriptors that a message carries (SCM_RIGHTS)."""
+    hand = sockets.take if direction == Direction.RECEIVE else sockets.pass_on
+    hand(call, through, descriptors_in(header))
 
 
 def _move(

@@ -46,19 +46,20 @@ def accept(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -
 
 def bind(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
     """bind(2) and getsockname(2): the own address."""
-    known = addresses.sockaddr(values[1]) if outcome.value == 0 else None
-    file = sockets.file(call, values[0]) if known else None
-    if file is not None and known is not None and file.stream:
-        file.family, file.local = known
+    found = _addressed(sockets, call, values) if outcome.value == 0 else None
+    if found is not None:
+        file, end = found
+        file.local = end
         sockets.tell(file, call)
 
 
 def connect(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
     """connect(2): also when it is only under way."""
-    known = addresses.sockaddr(values[1])
-    file = sockets.file(call, values[0]) if known and (outcome.value == 0 or outcome.error == "EINPROGRESS") else None
-    if file is not None and known is not None and file.stream:
-        file.family, file.remote = known
+    begun = outcome.value == 0 or outcome.error == "EINPROGRESS"
+    found = _addressed(sockets, call, values) if begun else None
+    if found is not None:
+        file, end = found
+        file.remote = end
         file.role = file.role or "connected"
         sockets.introduce(file, call)
         sockets.tell(file, call)
@@ -66,10 +67,10 @@ def connect(sockets: Sockets, call: Call, values: list[Value], outcome: Result) 
 
 def getpeername(sockets: Sockets, call: Call, values: list[Value], outcome: Result) -> None:
     """getpeername(2)."""
-    known = addresses.sockaddr(values[1]) if outcome.value == 0 else None
-    file = sockets.file(call, values[0]) if known else None
-    if file is not None and known is not None and file.stream:
-        file.family, file.remote = known
+    found = _addressed(sockets, call, values) if outcome.value == 0 else None
+    if found is not None:
+        file, end = found
+        file.remote = end
         sockets.tell(file, call)
 
 
@@ -97,3 +98,13 @@ def _made(values: list[Value]) -> OpenFile:
     family = addresses.FAMILIES.get(values[0].text, 0) if isinstance(values[0], Word) else 0
     stream = isinstance(values[1], Word) and "SOCK_STREAM" in values[1].names
     return OpenFile(True, family) if stream and family else OTHER
+
+
+def _addressed(sockets: Sockets, call: Call, values: list[Value]) -> tuple[OpenFile, addresses.Endpoint] | None:
+    """The stream socket that a call tells an address of, its family as told, and the address; None for all others."""
+    known = addresses.sockaddr(values[1])
+    file = sockets.file(call, values[0]) if known else None
+    if file is None or known is None or not file.stream:
+        return None
+    file.family, end = known
+    return file, end

@@ -15,17 +15,19 @@ def nice(wanted: int) -> list[str]:
     return ["nice", "-n", str(wanted - os.getpriority(os.PRIO_PROCESS, 0))]
 
 
-def niceness(pid: int) -> list[int]:
-    """Of each thread."""
-    return sorted(os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir())
+def niceness_of_a_recorder(wanted: int, folder: Path) -> list[int]:
+    """Of each thread while it records, when it was started with this niceness."""
+    talker = bench.started(bench.talker(0))
+    process = bench.recorder(folder / "x.cap", "--pid", str(talker.pid), prefix=nice(wanted))
+    threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+    found = sorted(os.getpriority(os.PRIO_PROCESS, thread) for thread in threads)
+    bench.finished(process)
+    bench.stop(talker)
+    return found
 
 
 def test_one_thread_of_the_recorder_goes_before_others(tmp_path: Path) -> None:
-    talker = bench.started(bench.talker(0))
-    process = bench.recorder(tmp_path / "x.cap", "--pid", str(talker.pid), prefix=nice(0))
-    found = niceness(process.pid)
-    bench.finished(process)
-    bench.stop(talker)
+    found = niceness_of_a_recorder(0, tmp_path)
     assert found == [NICENESS, *[0] * (len(found) - 1)]
     assert len(found) >= 2
 
@@ -38,9 +40,4 @@ def test_the_command_has_the_niceness_that_the_recorder_was_started_with(tmp_pat
 
 
 def test_a_niceness_that_was_chosen_is_kept(tmp_path: Path) -> None:
-    talker = bench.started(bench.talker(0))
-    process = bench.recorder(tmp_path / "x.cap", "--pid", str(talker.pid), prefix=nice(5))
-    found = niceness(process.pid)
-    bench.finished(process)
-    bench.stop(talker)
-    assert set(found) == {5}
+    assert set(niceness_of_a_recorder(5, tmp_path)) == {5}
