@@ -35,13 +35,25 @@ static __always_inline int counts_often(u32 syscall)
 	return 0;
 }
 
+static __always_inline int is_part(struct last_call *last)
+{
+	return !last->syscall && !last->memory; /* read(2) has number 0, but a buffer */
+}
+
+/* The counted call of another thread that was preempted before its sys_exit, which is to find it. */
+static __always_inline void put_aside(struct last_call *last, u64 id)
+{
+	if (last->id && last->id != id)
+		long_calls.update(&last->id, last);
+}
+
 /* A thread may wait between two parts of such a call and other calls be counted on this CPU meanwhile. */
 static __always_inline void count_part(u64 id, u64 sk, u64 generation, u64 position, u64 bytes, u8 direction)
 {
 	struct last_call *known = long_calls.lookup(&id);
 	struct last_call fresh = {};
 
-	if (known && known->generation == generation && known->direction == direction) {
+	if (known && is_part(known) && known->generation == generation && known->direction == direction) {
 		if (known->position + known->bytes == position)
 			known->bytes += bytes; /* else another thread's bytes are between: what follows stays a hole */
 		return;
@@ -100,6 +112,7 @@ static __always_inline void on_length(void *ctx, u64 sk, s64 ret, u32 flags, u8 
 		count_part(id, sk, state->generation, position, ret, direction);
 		return;
 	}
+	put_aside(last, id);
 	last->id = id;
 	last->socket = sk;
 	last->generation = state->generation;

@@ -144,6 +144,7 @@ static __always_inline void send_bytes(void *ctx, struct call *call, struct sock
 	struct record *record = scratch.lookup(&zero);
 	u16 absent;
 
+	call->time = bpf_ktime_get_ns();
 	meet(ctx, call, state);
 	measure(call, state);
 	if (!record || state->state & SOCKET_IGNORED || !set_flags(ctx, call))

@@ -25,13 +25,20 @@ static __always_inline struct socket_state *take(struct last_call *last, struct 
 	return state;
 }
 
-/* A call that was counted in parts. */
+static __always_inline int may_count_parts(struct call *call)
+{
+	return call->shape >= SHAPE_MESSAGES || call->compat;
+}
+
+/* A call that was counted in parts, or put aside while its thread was preempted. */
 static __always_inline struct socket_state *take_long(struct call *call)
 {
 	struct last_call *last = long_calls.lookup(&call->id);
 	struct socket_state *state;
 
 	if (!last || last->direction != call->direction)
+		return 0;
+	if (is_part(last) ? !may_count_parts(call) : !is_this_call(last, call))
 		return 0;
 	state = take(last, call);
 	long_calls.delete(&call->id);
@@ -46,8 +53,11 @@ static __always_inline void fetch_from_other_cpu(struct last_call *here, u64 id)
 		struct last_call *there = last_calls.lookup(&key);
 
 		if (there && there->id == id && there != here) {
+			put_aside(here, id);
 			*here = *there;
-			there->id = 0;
+			/* that CPU may have put it aside and counted another call at this moment */
+			if (__sync_val_compare_and_swap(&there->id, id, 0) != id)
+				here->id = 0;
 			return;
 		}
 	}
@@ -57,25 +67,27 @@ static __always_inline struct socket_state *place(struct call *call)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct last_call *last = last_calls.lookup(&cpu);
+	struct socket_state *state;
 
 	if (!last)
 		return 0;
 	if (is_this_call(last, call))
 		return take(last, call);
-	if (call->shape >= SHAPE_MESSAGES || call->compat) {
-		struct socket_state *state = take_long(call);
-
+	if (may_count_parts(call)) {
+		state = take_long(call);
 		if (state)
 			return state;
 	}
-	/* Most calls that come here are on files and pipes. A socket's call was counted on another CPU. */
+	/* Most calls that come here are on files and pipes. A socket's call was counted on another CPU, or put aside. */
 	if (!socket_by_descriptor(call, call->fd))
 		return 0;
 	fetch_from_other_cpu(last, call->id);
 	if (is_this_call(last, call))
 		return take(last, call);
-	count(COUNT_UNPLACED_CALLS, call->ret != 0);
-	return 0;
+	state = take_long(call);
+	if (!state)
+		count(COUNT_UNPLACED_CALLS, call->ret != 0);
+	return state;
 }
 #else
 #define SOCK_DONE_BIT 1 /* enum sock_flags, net/sock.h */

@@ -80,13 +80,13 @@ static __always_inline int socketcall_row(struct call *call)
 /* Hands a call to the stage of its shape. Failed calls move nothing, but for a connect under way. */
 static __always_inline void dispatch(void *ctx, struct call *call)
 {
-	call->time = bpf_ktime_get_ns();
 	call->fd = call->argument[0];
 	if (call->shape <= SHAPE_SENDFILE) {
 		if (call->ret >= 0)
 			data_call(ctx, call);
 		return;
 	}
+	call->time = bpf_ktime_get_ns();
 	stages.call(ctx, STAGE_DESCRIPTORS);
 	count(COUNT_TAIL_CALL_FAILED, 1);
 }

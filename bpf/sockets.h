@@ -182,14 +182,13 @@ static __always_inline u64 descriptor_key(u64 id, s32 fd)
 static __always_inline void remember_descriptor(struct call *call, struct socket_state *state, s32 fd)
 {
 	u64 descriptor = descriptor_key(call->id, fd);
-	u32 tgid = call->id >> 32, number = fd;
-	u32 *highest = highest_descriptor.lookup(&tgid);
+	u32 tgid = call->id >> 32, number = fd, *highest;
 
 	if (state->descriptor == descriptor)
 		return;
+	highest = highest_descriptor.lookup(&tgid);
 	if (!highest || *highest < number)
 		highest_descriptor.update(&tgid, &number);
-
 	state->descriptor = descriptor;
 	if (descriptors.update(&descriptor, &call->socket))
 		count(COUNT_MAP_DESCRIPTORS_FULL, 1);
