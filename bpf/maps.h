@@ -120,7 +120,7 @@ enum counter {
 	COUNT_FAULTS,           /* user memory that could not be read */
 	COUNT_SCRATCH_BUSY,
 	COUNT_CONTROL_BUSY,     /* control events not sent: an interrupt came in the middle of another */
-	COUNT_SOCKETS_NEW,
+	COUNT_SOCKETS_NEW,      /* less those gone and those in the map: dropped by the map to make room */
 	COUNT_SOCKETS_GONE,
 	COUNT_MAP_SOCKETS_FULL, /* an update that failed */
 	COUNT_MAP_DESCRIPTORS_FULL,

@@ -250,6 +250,7 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (now == TCP_SYN_RECV) { /* a new connection at the address of one that has gone */
 		sockets.delete(&sk);
+		count(COUNT_SOCKETS_GONE, 1);
 		return 0;
 	}
 	id = state->descriptor & 0xffffffff00000000ULL;

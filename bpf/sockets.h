@@ -52,10 +52,12 @@ static __always_inline struct socket_state *state_of(u64 sk)
 	fresh.socket = socket;
 	fresh.protocol = fresh.family == 1 ? 0 : protocol_of(sk);
 	fresh.generation = fetch_add(generation, 1) + 1;
-	if (sockets.update(&sk, &fresh))
+	if (sockets.update(&sk, &fresh)) {
 		count(COUNT_MAP_SOCKETS_FULL, 1);
-	else
+	} else {
 		count(COUNT_SOCKETS_NEW, 1);
+		count(COUNT_SOCKETS_GONE, known != 0); /* the one that had this address ended unseen */
+	}
 	return sockets.lookup(&sk);
 }
 

@@ -33,8 +33,10 @@ COUNTERS: Final = (
     "identity_unsure",
     "tail_call_failed",
 )
-# Beside them: runs of our programs that the kernel left out, which it counts itself.
+# Beside them: runs of our programs that the kernel left out, which it counts itself, and sockets that its map dropped
+# to make room for others, which nobody counts: they are what is missing of those that came.
 LEFT_OUT: Final = "runs_left_out"
+FORGOTTEN: Final = "sockets_forgotten"
 # enum stage of bpf/maps.h, in its order.
 STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
 

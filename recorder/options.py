@@ -29,8 +29,8 @@ class KernelProgram(Protocol):
     def add_target(self, tgid: int) -> None:
         """Record this process too."""
 
-    def counters(self) -> dict[str, list[int]]:
-        """Counter name -> value per CPU."""
+    def counters(self, *, last: bool = False) -> dict[str, list[int]]:
+        """Counter name -> value per CPU; `last`: after `detach`."""
 
     def next_sequences(self) -> dict[str, list[int]]:
         """Ring -> next sequence number per CPU."""

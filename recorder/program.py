@@ -22,6 +22,7 @@ from recorder.errors import LoadRefused
 from recorder.host import Hook, available_hooks, check_lockdown
 from recorder.kernel_maps import (
     COUNTERS,
+    FORGOTTEN,
     LEFT_OUT,
     SOCKET_IGNORED,
     SOCKET_STATE,
@@ -183,15 +184,21 @@ class Program:
             struct.unpack(f"<{cpus}Q", bpf_call.lookup(self._module.map(name), struct.pack("<I", index), 8 * cpus))
         )
 
-    def counters(self) -> dict[str, list[int]]:
-        """Every counter of the kernel program, one value per CPU; of runs that the kernel left out, one for all CPUs.
+    def counters(self, *, last: bool = False) -> dict[str, list[int]]:
+        """Every counter of the kernel program, one value per CPU; LEFT_OUT and FORGOTTEN have one for all CPUs.
 
         A program runs once at a time on a CPU; where it can be preempted, the kernel leaves out what comes meanwhile
         (`__bpf_trace_run` of kernel/trace/bpf_trace.c), and no counter of ours can see it.
+
+        `last`: the program is detached, so that the sockets in the map can be counted; before, those forgotten are
+        as many as cannot be in it.
         """
         left_out = sum(bpf_call.program_info(descriptor).misses for descriptor in self._functions.values())
         counted = {name: self._per_cpu("counters", index) for index, name in enumerate(COUNTERS)}
-        return counted | {LEFT_OUT: [left_out]}
+        sockets = self._module.map("sockets")
+        held = sum(1 for _ in bpf_call.keys(sockets, 8)) if last else bpf_call.map_info(sockets).entries
+        forgotten = max(0, sum(counted["sockets_new"]) - sum(counted["sockets_gone"]) - held)
+        return counted | {LEFT_OUT: [left_out], FORGOTTEN: [forgotten]}
 
     def next_sequences(self) -> dict[str, list[int]]:
         """The sequence number that the next event of each ring will have, per CPU: how many were tried so far."""

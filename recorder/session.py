@@ -249,9 +249,9 @@ class Session:
         yield from self.control.known()
         yield from self.program.open_sockets()
 
-    def _ledger(self) -> Counters:
+    def _ledger(self, last: bool = False) -> Counters:
         rows = self._rings.ledger(self.program.next_sequences())
-        return Counters(time.monotonic_ns(), self.program.counters(), rows)
+        return Counters(time.monotonic_ns(), self.program.counters(last=last), rows)
 
     def _close(self) -> Outcome:
         self._heed_control()
@@ -262,7 +262,7 @@ class Session:
             self.recording.write(Mark("cpu-online", time.monotonic_ns(), detail=f"CPUs {new} came without a ring"))
         for open_socket in self.program.open_sockets(counted=True):
             self.recording.write(open_socket)
-        counters = self._ledger()
+        counters = self._ledger(last=True)
         ended = self.recording.finish(counters, reason)
         return Outcome(
             reason=reason,

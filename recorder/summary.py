@@ -28,6 +28,7 @@ LOSSES: Final[dict[str, tuple[str, str]]] = {
     "scratch_busy": ("event", "met a busy scratch"),
     "control_busy": ("control event", "met a busy ring"),
     "map_sockets_full": ("socket", "found no room in the map"),
+    "sockets_forgotten": ("socket", "made room for others in the map, to be a new connection when used again"),
     "unplaced_calls": ("call", "could not be given a place"),
     "tail_call_failed": ("call", "could not be finished"),
     "runs_left_out": ("run", "of a kernel program was left out by the kernel, of any process"),

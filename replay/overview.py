@@ -20,7 +20,7 @@ MAX_DATE: Final = 253_402_300_799  # s: the end of the year 9999
 # Counters that say something was lost or given up; a new one is shown by its name in `dump`
 _LOSSES: Final = ("data_lost", "control_lost", "lost_bytes", "gap_bytes", "faults", "scratch_busy", "control_busy")
 _LOSSES_MORE: Final = ("map_sockets_full", "map_descriptors_full", "unplaced_calls", "tail_call_failed")
-_LEFT_OUT: Final = ("runs_left_out",)
+_LEFT_OUT: Final = ("runs_left_out", "sockets_forgotten")
 _DATA: Final = int(Kind.DATA)
 _FILE_NAME: Final = int(Flag.FILE_NAME)
 

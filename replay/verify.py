@@ -28,8 +28,10 @@ from replay.streams import SocketState, Step, Streams
 LOSSES: Final = {
     "scratch_busy": ("event", "dropped because a processor's scratch was in use"),
     "map_sockets_full": ("socket", "not recorded because the kernel program's map was full"),
+    "unplaced_calls": ("call", "whose bytes could not be given a place"),
     "tail_call_failed": ("call", "not recorded because the kernel program could not go on"),
 }
+LEFT_OUT: Final = "runs_left_out"  # of the kernel program, by the kernel, for whatever process: one of ours perhaps
 # What the kernel program cannot see into: nothing is missing only where the kernel counted the bytes.
 BLIND_SPOTS: Final = {
     "io-uring": "used io_uring, whose bytes no system call shows",
@@ -130,6 +132,7 @@ class Report(Struct):
     verdict: str = ""  # one of the sentences below
     proven: bool = False  # nothing is missing, and the kernel's own count of every connection says so too
     uncounted: int = 0  # connections that the kernel did not count, or whose count is not in the file
+    left_out: int = 0  # runs of the kernel programs that would have counted, placed or told of something
 
 
 class Verification:
@@ -262,7 +265,8 @@ class Verification:
             missing.append(counted(self._ledger.unreadable_chunks, "chunk", "that cannot be read in full"))
             missing += self._ledger.notes
         uncounted = self._totals.connections - self._totals.audited
-        verdict = self._verdict(bool(missing), uncounted)
+        left_out = self._counter(LEFT_OUT)
+        verdict = self._verdict(bool(missing), uncounted, left_out)
         return Report(
             not missing,
             missing,
@@ -274,14 +278,15 @@ class Verification:
             verdict,
             verdict == COMPLETE,
             uncounted,
+            left_out,
         )
 
-    def _verdict(self, missing: bool, uncounted: int) -> str:
+    def _verdict(self, missing: bool, uncounted: int, left_out: int) -> str:
         if missing:
             return INCOMPLETE
         if not self._recording.header.probes and uncounted == self._totals.connections:
             return AS_FAR_AS_THE_FILE_TELLS
-        return AS_FAR_AS_COUNTED if uncounted else COMPLETE
+        return AS_FAR_AS_COUNTED if uncounted or left_out else COMPLETE
 
     def _missing_bytes(self) -> Iterator[str]:
         totals = self._totals
@@ -293,10 +298,13 @@ class Verification:
             yield counted(totals.unbalanced, "connection", "whose bytes differ from the kernel's own count")
 
     def _missing_by_counters(self) -> Iterator[str]:
-        counters = {} if self._ledger.counters is None else self._ledger.counters.counters
         for name, (noun, fate) in LOSSES.items():
-            if count := sum(counters.get(name, [])):
+            if count := self._counter(name):
                 yield counted(count, noun, fate)
+
+    def _counter(self, name: str) -> int:
+        """A counter of the kernel program, over all CPUs."""
+        return 0 if self._ledger.counters is None else sum(self._ledger.counters.counters.get(name, []))
 
     def _blind(self) -> Iterator[str]:
         """A blind spot leaves nothing unseen where the kernel counted every connection."""

@@ -99,6 +99,9 @@ def _report_lines(report: Report) -> list[str]:
         lines.append(
             f"  not counted: {counted(report.uncounted, 'connection')} without a count of the kernel's to compare with"
         )
+    if report.left_out:
+        runs = counted(report.left_out, "run", "of the kernel program, for whatever process, that the kernel left out")
+        lines.append(f"  not counted: {runs}")
     lines += [f"  remark: {visible(remark)}" for remark in report.remarks]
     lines += [f"  mark: {visible(code)} ({count:,})" for code, count in sorted(report.marks.items())]
     return lines

@@ -10,7 +10,7 @@ import pytest
 from recorder import cli, isolation
 from recorder.commands import capture
 from recorder.errors import TargetError, UsageError
-from recorder.kernel_maps import COUNTERS, LEFT_OUT
+from recorder.kernel_maps import COUNTERS, FORGOTTEN, LEFT_OUT
 from recorder.limits import RecordingLimits, parse_duration, parse_size, space_to_keep
 from recorder.privileges import CAP_BPF, CAP_SYS_ADMIN, invoking_identity, missing
 from recorder.summary import LOSSES, losses, size
@@ -148,7 +148,7 @@ def test_missing_capabilities_are_named_and_the_administrators_stands_in() -> No
 
 
 def test_every_loss_that_is_told_is_a_counter_of_the_kernel_program() -> None:
-    assert set(LOSSES) <= {*COUNTERS, LEFT_OUT}
+    assert set(LOSSES) <= {*COUNTERS, LEFT_OUT, FORGOTTEN}
 
 
 def test_losses_are_summed_over_cpus_and_silent_when_there_are_none() -> None:

@@ -158,6 +158,26 @@ def test_counts_that_contradict_each_other_are_said(verify: Verify, counter: str
     assert [ring["agree"] for ring in report["rings"] if ring["ring"] == "data"] == [False]
 
 
+def with_counter(capture: Capture, name: str, value: int) -> bytes:
+    frames = [
+        replace(frame, counters={**frame.counters, name: [value]}) if isinstance(frame, Counters) else frame
+        for frame in capture.frames()
+    ]
+    return file_bytes(frames)
+
+
+def test_a_call_without_a_place_is_missing_though_every_count_agrees(verify: Verify) -> None:
+    assert verify(simple())[0] == 0
+    status, report = verify(with_counter(simple(), "unplaced_calls", 2))
+    assert (status, report["missing"]) == (1, ["2 calls whose bytes could not be given a place"])
+
+
+def test_nothing_is_proven_where_the_kernel_left_out_runs(verify: Verify) -> None:
+    status, report = verify(with_counter(simple(), "runs_left_out", 3))
+    assert (status, report["complete"], report["proven"], report["left_out"]) == (0, True, False, 3)
+    assert report["verdict"] == "complete as far as the kernel counted"
+
+
 @pytest.mark.parametrize("reason", [Reason.SENDFILE, Reason.SNAPLEN, Reason.IO_URING, Reason.FAULT])
 def test_what_the_kernel_program_left_out_is_missing_by_its_reason(verify: Verify, reason: Reason) -> None:
     capture = Capture()
@@ -249,6 +269,10 @@ def test_the_text_says_the_same_in_words(tmp_path: Path, capsys: pytest.CaptureF
     assert lines[2].startswith("incomplete: 1 connection, 11 bytes captured")
     assert main(["verify", str(simple().write(path))]) == 0
     assert capsys.readouterr().out.startswith("complete: ")
+    path.write_bytes(with_counter(simple(), "runs_left_out", 1))
+    assert main(["verify", str(path)]) == 0
+    _, line = capsys.readouterr().out.splitlines()
+    assert line == "  not counted: 1 run of the kernel program, for whatever process, that the kernel left out"
 
 
 @settings(deadline=None, max_examples=60)
