@@ -167,12 +167,28 @@ class OpaqueDocument(Struct, tag_field="kind", tag="connection", omit_defaults=T
 Document = ExchangeDocument | OpaqueDocument
 
 
-def to_document(item: Exchange | OpaqueConnection) -> Document:
-    """The document of one result of the pipeline."""
-    return _exchange(item) if isinstance(item, Exchange) else _opaque(item)
+class Spelling:
+    """How the bytes of bodies are written as strings; an output that does it otherwise inherits from it."""
+
+    def text(self, content: bytes, headers: Headers) -> tuple[str | None, str]:
+        """The text and its charset, or None where the bytes are none (`replay.text`)."""
+        return text_of(content, headers)
+
+    def base64(self, data: bytes) -> str:
+        """Any bytes."""
+        return b64encode(data).decode()
 
 
-def _exchange(exchange: Exchange) -> ExchangeDocument:
+_WHOLE: Final = Spelling()
+
+
+def to_document(item: Exchange | OpaqueConnection, spelling: Spelling = _WHOLE) -> Document:
+    """The document of one result of the pipeline. Bodies are spelled in its order: the request's, the response's; of
+    each the text (or `base64` in its place), then `raw`."""
+    return _exchange(item, spelling) if isinstance(item, Exchange) else _opaque(item)
+
+
+def _exchange(exchange: Exchange, spelling: Spelling) -> ExchangeDocument:
     request, response = exchange.request, exchange.response
     return ExchangeDocument(
         SCHEMA,
@@ -183,8 +199,8 @@ def _exchange(exchange: Exchange) -> ExchangeDocument:
         moment(exchange.started_at),
         exchange.duration_ns,
         _timing(exchange),
-        None if request is None else _request(request),
-        None if response is None else _response(response, _first_time(exchange)),
+        None if request is None else _request(request, spelling),
+        None if response is None else _response(response, _first_time(exchange), spelling),
         exchange.complete,
         exchange.completeness,
         tuple(map(_problem, exchange.problems)),
@@ -239,32 +255,32 @@ def _first_time(exchange: Exchange) -> int:
     return exchange.response.first_byte_time if exchange.response is not None else 0
 
 
-def _request(each: Request) -> RequestDocument:
-    body = _body(each.body, each.headers)
+def _request(each: Request, spelling: Spelling) -> RequestDocument:
+    body = _body(each.body, each.headers, spelling)
     return RequestDocument(each.method, each.target, each.version, each.headers, each.trailers, body)
 
 
-def _response(each: Response, began: int) -> ResponseDocument:
+def _response(each: Response, began: int, spelling: Spelling) -> ResponseDocument:
     informational = tuple(
         InformationalDocument(one.status, one.reason, one.headers, one.time - began) for one in each.informational
     )
-    body = _body(each.body, each.headers)
+    body = _body(each.body, each.headers, spelling)
     return ResponseDocument(each.status, each.reason, each.version, each.headers, each.trailers, body, informational)
 
 
-def _body(body: Body, headers: Headers) -> BodyDocument:
+def _body(body: Body, headers: Headers, spelling: Spelling) -> BodyDocument:
     content = body.data if body.decoded is None else body.decoded
-    text, charset = text_of(content, headers)
+    text, charset = spelling.text(content, headers)
     return BodyDocument(
         body.size,
         body.captured,
         "base64" if text is None else "utf-8",
-        b64encode(content).decode() if text is None else text,
+        spelling.base64(content) if text is None else text,
         body.sha256,
         body.content_encoding,
         body.decoded_size,
         "" if charset == "utf-8" else charset,
-        None if body.decoded is None else b64encode(body.data).decode(),
+        None if body.decoded is None else spelling.base64(body.data),
         body.gaps,
         None if len(body.data) == body.captured else len(body.data),
     )

@@ -1,40 +1,70 @@
 """The pieces of one body in, a `Body` out: counted, hashed, kept up to a limit, holes remembered.
 
-Never fills a hole and never copies a piece that it was given whole. Decoding is `codings`' work.
+Never fills a hole, and never copies a piece that is the whole of a small body. Decoding is `codings`' work.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from threading import Thread
+from typing import Final
 
 from replay.exchange import Body
 from replay.http1.codings import decode
 from replay.http1.limits import MAX_BODY_KEPT
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
-
-# A bytes object costs 33 bytes beside its own: a body of one-byte chunks must not cost 41 times its size.
-_SMALL_PIECES: Final = 4096
+# Pieces are gathered until they are a block: a bytes object costs 33 bytes beside its own, and a body of one-byte
+# chunks must not cost 41 times its size. A block is large enough that handing it to a thread costs next to nothing.
+_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_PIECES: Final = 4096
 
 EMPTY_BODY: Final = Body(0, 0, b"", hashlib.sha256().hexdigest())
+
+
+class _Hash:
+    """SHA-256 of the blocks of one body. A large one takes a thread a millisecond, in which this one goes on reading:
+    hashlib holds no lock of the interpreter meanwhile."""
+
+    __slots__ = ("_sha256", "_thread")
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._thread: Thread | None = None
+
+    def update(self, block: bytes) -> None:
+        """The next bytes."""
+        self._wait()
+        if len(block) < _BLOCK_BYTES:
+            self._sha256.update(block)
+        else:
+            self._thread = Thread(target=self._sha256.update, args=(block,))
+            self._thread.start()
+
+    def hexdigest(self) -> str:
+        """Of all blocks."""
+        self._wait()
+        return self._sha256.hexdigest()
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
 
 class BodyBuilder:
     """Collects one body. `keep` bounds the bytes kept."""
 
-    __slots__ = ("_blocks", "_captured", "_gaps", "_hash", "_keep", "_kept", "_pieces", "size")
+    __slots__ = ("_blocks", "_captured", "_gaps", "_gathered", "_gathered_bytes", "_hash", "_keep", "size")
 
     def __init__(self, keep: int = MAX_BODY_KEPT) -> None:
         self.size = 0
         self._captured = 0
         self._keep = keep
-        self._kept = 0
-        self._pieces: list[bytes] = []
-        self._blocks = 0  # how many of them are joined ones
+        self._blocks: list[bytes] = []
+        self._gathered: list[bytes] = []  # pieces of the next block
+        self._gathered_bytes = 0
         self._gaps: list[tuple[int, int]] = []
-        self._hash: _Hash | None = None
+        self._hash = _Hash()
 
     def add(self, data: bytes, start: int, stop: int) -> None:
         """`data[start:stop]` was seen next."""
@@ -43,19 +73,18 @@ class BodyBuilder:
             return
         self.size += length
         self._captured += length
-        piece = data[start:stop]  # the same object where it is the whole of `data`
-        if self._hash is None:
-            self._hash = hashlib.sha256(piece)
-        else:
-            self._hash.update(piece)
-        if self._kept < self._keep:
-            if self._kept + length > self._keep:
-                piece = piece[: self._keep - self._kept]
-            self._pieces.append(piece)
-            self._kept += len(piece)
-            if len(self._pieces) - self._blocks > _SMALL_PIECES:
-                self._pieces[self._blocks :] = [b"".join(self._pieces[self._blocks :])]
-                self._blocks += 1
+        self._gathered.append(data[start:stop])  # the same object where it is the whole of `data`
+        self._gathered_bytes += length
+        if self._gathered_bytes >= _BLOCK_BYTES or len(self._gathered) >= _BLOCK_PIECES:
+            self._close_block()
+
+    def _close_block(self) -> None:
+        block = b"".join(self._gathered)  # the same object where it is one piece
+        self._gathered, self._gathered_bytes = [], 0
+        self._hash.update(block)
+        before = self._captured - len(block)
+        if before < self._keep:
+            self._blocks.append(block[: self._keep - before])
 
     def miss(self, length: int) -> None:
         """`length` bytes were not seen."""
@@ -70,19 +99,22 @@ class BodyBuilder:
     @property
     def kept_whole(self) -> bool:
         """Whether every captured byte was kept."""
-        return self._kept == self._captured
+        return self._captured <= self._keep
 
     @property
     def kept(self) -> int:
-        """How many bytes are in memory."""
-        return self._kept
+        """How many bytes are kept."""
+        return min(self._captured, self._keep)
 
     def build(self, content_codings: tuple[str, ...], transfer_codings: tuple[str, ...]) -> tuple[Body, str]:
-        """The body, and why it could not be decoded ("" if it could or nothing was to be decoded)."""
+        """The body, and why it could not be decoded ("" if it could or nothing was to be decoded). It is handed out
+        once: whoever still holds the builder, as the framer does until the next message, holds no bytes."""
         if not self.size:
             return EMPTY_BODY, ""
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        sha256 = self._hash.hexdigest() if self._hash else EMPTY_BODY.sha256
+        if self._gathered:
+            self._close_block()
+        data, self._blocks = b"".join(self._blocks), []
+        sha256 = self._hash.hexdigest()
         encoding = ", ".join(content_codings)
         codings = content_codings + transfer_codings
         if not codings:

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
-import msgspec
-
-from replay.document import to_document
 from replay.exchange import Exchange, OpaqueConnection
+from replay.output.long_line import pieces
 from replay.output.usual_line import UsualLines
 
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """One line per item, as it comes."""
-    encode = encoder(out)
+    usual = UsualLines().line
     for item in items:
-        out.write(encode(item))
+        quickly = usual(item) if type(item) is Exchange else None
+        if quickly is not None:
+            out.write(quickly)
+        else:
+            for piece in pieces(item):
+                out.write(piece)
 
 
 def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
     """What makes the line of one item."""
-    encode, usual = msgspec.json.Encoder().encode_lines, UsualLines().line
+    usual = UsualLines().line
 
     def line(item: Exchange | OpaqueConnection) -> bytes:
         quickly = usual(item) if type(item) is Exchange else None
-        return encode((to_document(item),)) if quickly is None else quickly
+        return b"".join(pieces(item)) if quickly is None else quickly
 
     return line
