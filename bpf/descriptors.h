@@ -158,9 +158,20 @@ static __always_inline void closed(void *ctx, u64 id, u64 time, s32 fd)
  * steps cost the verifier 4,000 instructions each. */
 #define CLOSING_STEPS 32
 
-static __always_inline void close_some(void *ctx, u32 which, u32 stage)
+/* Goes on in a program of the caller's own kind. `which` is a constant here: its address, once taken, would leave the
+ * other program array in the program, which the kernel refuses. */
+static __always_inline void close_more(void *ctx, u32 which)
 {
-	struct closing *closing = closings.lookup(&which);
+	if (which == CLOSING_PROCESS)
+		end_stages.call(ctx, 0);
+	else
+		stages.call(ctx, STAGE_CLOSE_RANGE);
+}
+
+static __always_inline void close_some(void *ctx, u32 which)
+{
+	u32 key = which;
+	struct closing *closing = closings.lookup(&key);
 
 	if (!closing)
 		return;
@@ -170,15 +181,15 @@ static __always_inline void close_some(void *ctx, u32 which, u32 stage)
 		closed(ctx, closing->id, closing->time, closing->next);
 		closing->next++;
 	}
-	stages.call(ctx, stage);
+	close_more(ctx, which);
 }
 
 /* Looks at the descriptors first..last of a process, as far as it is known to have any. */
-static __always_inline void close_all(void *ctx, u32 which, u32 stage, u64 id, u32 first, u32 last)
+static __always_inline void close_all(void *ctx, u32 which, u64 id, u32 first, u32 last)
 {
-	u32 tgid = id >> 32;
+	u32 tgid = id >> 32, key = which;
 	u32 *highest = highest_descriptor.lookup(&tgid);
-	struct closing *closing = closings.lookup(&which);
+	struct closing *closing = closings.lookup(&key);
 
 	if (!highest || !closing)
 		return;
@@ -186,5 +197,5 @@ static __always_inline void close_all(void *ctx, u32 which, u32 stage, u64 id, u
 	closing->time = bpf_ktime_get_ns();
 	closing->next = first;
 	closing->last = last < *highest ? last : *highest;
-	stages.call(ctx, stage);
+	close_more(ctx, which);
 }

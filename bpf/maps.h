@@ -130,14 +130,14 @@ enum counter {
 	COUNTERS,
 };
 
-/* Programs that are reached by tail call; recorder/program.py puts them into `stages` by this order. */
+/* Programs that are reached by tail call; recorder/program.py puts them into `stages` by this order. A program calls its
+ * own kind alone: on_close_process, which runs after on_free, stands in `end_stages`. */
 enum stage {
 	STAGE_TRANSFER,
 	STAGE_DESCRIPTORS,
 	STAGE_COMPAT,
 	STAGE_SPLICE,
 	STAGE_CLOSE_RANGE,
-	STAGE_CLOSE_PROCESS,
 };
 
 #define CLOSING_RANGE 0
@@ -164,3 +164,4 @@ BPF_TABLE("lru_hash", struct mark_key, u8, marks, 16384);
 BPF_TABLE("lru_hash", u32, u32, highest_descriptor, 16384); /* by tgid: how far bpf/descriptors.h looks at its end */
 BPF_PERCPU_ARRAY(closings, struct closing, 2); /* 0: close_range, 1: a process that ended, in an interrupt perhaps */
 BPF_PROG_ARRAY(stages, 8);
+BPF_PROG_ARRAY(end_stages, 1);

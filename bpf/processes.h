@@ -1,17 +1,16 @@
 /* Processes that come, change and go. Law: keeps the target byte and says so in control events. */
 
-static __always_inline void forked(void *ctx, u64 child_task)
+#define CLONE_THREAD 0x00010000 /* include/uapi/linux/sched.h */
+
+/* task_newtask comes in the parent, before the child runs. */
+static __always_inline void forked(void *ctx, u32 child, u64 clone_flags)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 child = 0;
 	u8 *byte = target_byte(id >> 32);
 	struct event event;
 
-	if (!byte || *byte != TARGET_YES)
+	if (!byte || *byte != TARGET_YES || clone_flags & CLONE_THREAD)
 		return;
-	KERNEL_READ(child, child_task, O_task_struct_tgid);
-	if (child == id >> 32)
-		return; /* a thread */
 #if FOLLOW_FORKS
 	byte = target_byte(child);
 	if (byte)
@@ -70,5 +69,5 @@ static __always_inline void freed(void *ctx, u64 task)
 		return;
 	if (*byte == TARGET_ENDED)
 		*byte = 0;
-	close_all(ctx, CLOSING_PROCESS, STAGE_CLOSE_PROCESS, (u64)tgid << 32, 0, ~0U);
+	close_all(ctx, CLOSING_PROCESS, (u64)tgid << 32, 0, ~0U);
 }

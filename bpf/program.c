@@ -3,10 +3,11 @@
  *   sys_exit ── target? ── row of the table ─┬─ place.h, data.h, transfer.h → data ring
  *                                            └─ descriptors.h → control ring
  *   sock_{send,recv}_length → audit.h: which socket, which place, how many bytes
- *   sched_process_{fork,exec,exit,free} → processes.h;  inet_sock_set_state → below
+ *   task_newtask, sched_process_{exec,exit,free} → processes.h;  inet_sock_set_state → below
  *
  * recorder/source.py joins the files that are included here into one text, because bcc rewrites map methods in the main
- * file alone; nothing else is done to it. Constants (O_*, FILTER_*, SNAPLEN, …) come as -D.
+ * file alone; nothing else is done to it. Constants (O_*, F_*, FILTER_*, SNAPLEN, …) come as -D. Programs that also run in
+ * interrupts are those of raw tracepoints on every kernel, the others where context.h says so.
  */
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/in.h>
@@ -14,6 +15,7 @@
 #include "maps.h"
 #include "kernel.h"
 #include "arch.h"
+#include "context.h"
 #include "targets.h"
 #include "emit.h"
 #include "sockets.h"
@@ -91,7 +93,7 @@ static __always_inline void dispatch(void *ctx, struct call *call)
 	count(COUNT_TAIL_CALL_FAILED, 1);
 }
 
-int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+int on_sys_exit(void *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 zero = 0;
@@ -103,8 +105,8 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	call = calls.lookup(&zero);
 	if (!call)
 		return 0;
-	read_registers(ctx->args[0], &registers);
-	call->ret = ctx->args[1];
+	read_registers(registers_of(ctx), &registers);
+	call->ret = TRACED(ctx, s64, sys_exit, ret, 1);
 	call->id = id;
 	call->syscall = registers.orig_ax;
 	call->memory = registers.si;
@@ -121,7 +123,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-int on_compat(struct bpf_raw_tracepoint_args *ctx)
+int on_compat(void *ctx)
 {
 	u32 zero = 0;
 	struct call *call = calls.lookup(&zero);
@@ -136,7 +138,7 @@ int on_compat(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-int on_transfer(struct bpf_raw_tracepoint_args *ctx)
+int on_transfer(void *ctx)
 {
 	transfer(ctx);
 	return 0;
@@ -144,7 +146,7 @@ int on_transfer(struct bpf_raw_tracepoint_args *ctx)
 
 #define CLOSE_RANGE_CLOEXEC 4 /* include/uapi/linux/close_range.h */
 
-int on_descriptors(struct bpf_raw_tracepoint_args *ctx)
+int on_descriptors(void *ctx)
 {
 	u32 zero = 0;
 	struct call *call = calls.lookup(&zero);
@@ -168,11 +170,11 @@ int on_descriptors(struct bpf_raw_tracepoint_args *ctx)
 	if (call->shape == SHAPE_SPLICE)
 		stages.call(ctx, STAGE_SPLICE);
 	if (call->shape == SHAPE_CLOSE_RANGE && !(call->argument[2] & CLOSE_RANGE_CLOEXEC))
-		close_all(ctx, CLOSING_RANGE, STAGE_CLOSE_RANGE, call->id, call->argument[0], call->argument[1]);
+		close_all(ctx, CLOSING_RANGE, call->id, call->argument[0], call->argument[1]);
 	return 0;
 }
 
-int on_splice(struct bpf_raw_tracepoint_args *ctx)
+int on_splice(void *ctx)
 {
 	u32 zero = 0;
 	struct call *call = calls.lookup(&zero);
@@ -182,31 +184,31 @@ int on_splice(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-int on_close_range(struct bpf_raw_tracepoint_args *ctx)
+int on_close_range(void *ctx)
 {
-	close_some(ctx, CLOSING_RANGE, STAGE_CLOSE_RANGE);
+	close_some(ctx, CLOSING_RANGE);
 	return 0;
 }
 
 int on_close_process(struct bpf_raw_tracepoint_args *ctx)
 {
-	close_some(ctx, CLOSING_PROCESS, STAGE_CLOSE_PROCESS);
+	close_some(ctx, CLOSING_PROCESS);
 	return 0;
 }
 
-int on_fork(struct bpf_raw_tracepoint_args *ctx)
+int on_fork(void *ctx)
 {
-	forked(ctx, ctx->args[1]);
+	forked(ctx, new_thread(ctx), TRACED(ctx, u64, task_newtask, clone_flags, 1));
 	return 0;
 }
 
-int on_exec(struct bpf_raw_tracepoint_args *ctx)
+int on_exec(void *ctx)
 {
 	executed(ctx);
 	return 0;
 }
 
-int on_exit(struct bpf_raw_tracepoint_args *ctx)
+int on_exit(void *ctx)
 {
 	exited(ctx);
 	return 0;
@@ -219,15 +221,17 @@ int on_free(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #if HAVE_LENGTHS
-int on_send_length(struct bpf_raw_tracepoint_args *ctx)
+int on_send_length(void *ctx)
 {
-	on_length(ctx, ctx->args[0], (s32)ctx->args[1], 0, DIRECTION_SEND);
+	on_length(ctx, TRACED(ctx, u64, sock_send_length, sk, 0), TRACED(ctx, s32, sock_send_length, ret, 1), 0,
+		  DIRECTION_SEND);
 	return 0;
 }
 
-int on_recv_length(struct bpf_raw_tracepoint_args *ctx)
+int on_recv_length(void *ctx)
 {
-	on_length(ctx, ctx->args[0], (s32)ctx->args[1], ctx->args[2], DIRECTION_RECEIVE);
+	on_length(ctx, TRACED(ctx, u64, sock_recv_length, sk, 0), TRACED(ctx, s32, sock_recv_length, ret, 1),
+		  TRACED(ctx, u32, sock_recv_length, flags, 2), DIRECTION_RECEIVE);
 	return 0;
 }
 #endif

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from recorder.host import Kind
+
 SYS_BPF: Final = (
     {"x86_64": 321, "aarch64": 280}[os.uname().machine] if os.uname().machine in ("x86_64", "aarch64") else -1
 )
@@ -22,7 +24,7 @@ MAP_NEXT_KEY: Final = 4
 PROGRAM_LOAD: Final = 5
 OBJECT_INFO: Final = 15
 RAW_TRACEPOINT_OPEN: Final = 17
-RAW_TRACEPOINT: Final = 17  # BPF_PROG_TYPE_RAW_TRACEPOINT
+PROGRAM_TYPES: Final = {Kind.RAW: 17, Kind.CLASSIC: 5}  # BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT
 ATTRIBUTE_BYTES: Final = 128
 
 # struct bpf_prog_info of include/uapi/linux/bpf.h; older kernels fill less of it and leave the rest zero.
@@ -125,16 +127,16 @@ def create_map(about: MapInfo) -> int:
     return _bpf(MAP_CREATE, struct.pack("<7I16s", *numbers, about.name.encode()[:NAME_BYTES]))
 
 
-def load_raw_tracepoint(name: str, code: bytes) -> int:
-    """Have the kernel verify and take a program for raw tracepoints, under the licence GPL; its descriptor."""
+def load_program(kind: Kind, name: str, code: bytes) -> int:
+    """Have the kernel verify and take a program for tracepoints, under the licence GPL; its descriptor."""
     instructions, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
     at = (ctypes.addressof(instructions), ctypes.addressof(licence))
-    head = (RAW_TRACEPOINT, len(code) // INSTRUCTION_BYTES, *at, 0, 0, 0, 0, 0)
+    head = (PROGRAM_TYPES[kind], len(code) // INSTRUCTION_BYTES, *at, 0, 0, 0, 0, 0)
     return _bpf(PROGRAM_LOAD, struct.pack("<IIQQIIQII16s", *head, name.encode()[:NAME_BYTES]))
 
 
 def open_raw_tracepoint(tracepoint: str, program_fd: int) -> int:
-    """Attach a program until the descriptor that is returned is closed."""
+    """Have a program run at a raw tracepoint until the descriptor that is returned is closed."""
     name = ctypes.create_string_buffer(tracepoint.encode())
     return _bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QI", ctypes.addressof(name), program_fd))
 

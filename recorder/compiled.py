@@ -1,4 +1,4 @@
-"""The kernel program as bcc compiles, loads and attaches it. The only module that imports bcc.
+"""The kernel program as bcc compiles and loads it. The only module that imports bcc.
 
 Turns what bcc raises and its libraries print into the `RecorderError` that says so with its mend.
 """
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from recorder import headers
-from recorder.errors import CompileFailed, LoadRefused, Memlock, NoBcc, NotRoot, RecorderError
-from recorder.host import compile_error, refused, verifier_reason
+from recorder import bpf_call, headers
+from recorder.errors import CompileFailed, Memlock, NoBcc, NotRoot, RecorderError
+from recorder.host import Kind, compile_error, refused, verifier_reason
 
 # Where distributions put the package `bcc` for the system's own Python; never sys.path, where PyPI's may sit.
 BCC_PACKAGES: Final = (
@@ -69,18 +69,17 @@ def _stderr_captured() -> Iterator[list[str]]:
 
 
 class Compiled:
-    """One program text with its maps, made by `compiled`; `load` before `attach`."""
+    """One program text with its maps, made by `compiled`."""
 
-    def __init__(self, bcc: Any, module: Any, debug: bool) -> None:
-        self._bcc = bcc
+    def __init__(self, module: Any, debug: bool) -> None:
         self._module = module
         self._debug = debug
 
-    def load(self, function: str) -> int:
+    def load(self, function: str, kind: Kind) -> int:
         """The descriptor of a function that the verifier has accepted; `LoadRefused` with its sentence."""
         with _stderr_captured() as lines:
             try:
-                descriptor: int = self._module.load_func(function.encode(), self._bcc.BPF.RAW_TRACEPOINT).fd
+                descriptor: int = self._module.load_func(function.encode(), bpf_call.PROGRAM_TYPES[kind]).fd
                 return descriptor
             except Exception as error:  # bcc raises bare Exception
                 failure, code = error, ctypes.get_errno()
@@ -102,18 +101,6 @@ class Compiled:
         code: bytes = self._module.dump_func(function.encode())
         return code
 
-    def attach(self, tracepoint: str, function: str) -> None:
-        """Have a loaded function run at a raw tracepoint."""
-        with _stderr_captured() as lines:
-            try:
-                self._module.attach_raw_tracepoint(tracepoint.encode(), function.encode())
-            except Exception as error:  # bcc raises bare Exception
-                raise LoadRefused(f"cannot attach to {tracepoint} ({error}) {compile_error(lines)}") from error
-
-    def detach(self, tracepoint: str) -> None:
-        """Undo `attach`."""
-        self._module.detach_raw_tracepoint(tracepoint.encode())
-
     def close(self) -> None:
         """Free every map and program."""
         self._module.cleanup()
@@ -125,7 +112,7 @@ def compiled(text: str, flags: Sequence[str], debug: bool) -> Compiled:
     headers.check()
     with headers.provided(), _stderr_captured() as lines:
         try:
-            return Compiled(bcc, bcc.BPF(text=text.encode(), cflags=list(flags)), debug)
+            return Compiled(bcc.BPF(text=text.encode(), cflags=list(flags)), debug)
         except Exception as error:  # bcc raises bare Exception
             failure = error
     if debug:

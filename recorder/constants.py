@@ -6,11 +6,11 @@ Turns the running kernel's BTF, the user's filters and limits into compiler flag
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from recorder import host, probes
 from recorder.bpf_call import possible_cpus
 from recorder.btf import Btf
 from recorder.errors import BadFilter
@@ -65,6 +65,14 @@ OFFSETS: Final[tuple[tuple[str, str], ...]] = (
     ("inet_connection_sock", "icsk_ulp_ops"),
     ("tcp_ulp_ops", "name"),
 )
+
+# tracepoint and fields of its record, as bpf/context.h names them: F_<tracepoint>_<field>.
+FIELDS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("raw_syscalls", "sys_exit"): ("ret",),
+    ("task", "task_newtask"): ("pid", "clone_flags"),
+    ("sock", "sock_send_length"): ("sk", "ret"),
+    ("sock", "sock_recv_length"): ("sk", "ret", "flags"),
+}
 
 # BPF_FETCH, "bpf: Add BPF_FETCH field / create atomic_fetch_add instruction" (kernel/bpf/core.c)
 FETCH_ADD_SINCE: Final = (5, 12)
@@ -130,11 +138,6 @@ def pid_limit(path: Path = PID_MAX) -> int:
     return int(path.read_text())
 
 
-def _kernel_release() -> tuple[int, ...]:
-    """Major and minor number of the running kernel."""
-    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-
-
 def _offsets(btf: Btf) -> list[str]:
     flags = [f"-DO_{struct}_{member.replace('.', '_')}={btf.offset(struct, member)}" for struct, member in OFFSETS]
     return [*flags, f"-DSIZE_sock_sk_protocol={btf.field('sock', 'sk_protocol').size}"]
@@ -147,6 +150,17 @@ def _file_count(btf: Btf) -> list[str]:
     """
     member, alive = ("f_ref", 0) if btf.has("file", "f_ref") else ("f_count", 1)
     return [f"-DFILE_COUNT={btf.offset('file', member)}", f"-DFILE_COUNT_ALIVE={alive}"]
+
+
+def _fields(lengths: bool) -> list[str]:
+    """Where the fields stand in the records that classic tracepoints hand to their programs."""
+    folder = probes.events_folder()
+    flags = []
+    for (category, tracepoint), names in FIELDS.items():
+        if lengths or category != "sock":
+            offsets = probes.offsets((folder / category / tracepoint / "format").read_text())
+            flags += [f"-DF_{tracepoint}_{name}={offsets[name]}" for name in names]
+    return flags
 
 
 def _filters(filters: Filters) -> list[str]:
@@ -164,8 +178,11 @@ def _filters(filters: Filters) -> list[str]:
     return [f"-D{name}={int(value) if isinstance(value, bool) else value}" for name, value in named.items()]
 
 
-def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool) -> list[str]:
-    """All -D constants; `lengths`: the kernel has the sock_*_length tracepoints. `NoBtf` when a member is missing."""
+def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool, classic: bool) -> list[str]:
+    """All -D constants; `NoBtf` when a member is missing.
+
+    `lengths`: the kernel has the sock_*_length tracepoints; `classic`: hooks are classic tracepoints where they can be.
+    """
     return [
         *_offsets(btf),
         *_file_count(btf),
@@ -175,7 +192,9 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool)
         f"-DSNAPLEN={limits.snaplen or 0}",
         f"-DTURN_LIMIT={limits.turn_limit or 0}",
         f"-DHAVE_LENGTHS={int(lengths)}",
-        f"-DHAVE_FETCH_ADD={int(_kernel_release() >= FETCH_ADD_SINCE)}",
+        f"-DCLASSIC_TRACEPOINTS={int(classic)}",
+        *(_fields(lengths) if classic else []),
+        f"-DHAVE_FETCH_ADD={int(host.kernel_version(os.uname().release) >= FETCH_ADD_SINCE)}",
         f"-DCPUS={possible_cpus()}",
         f"-DKERNEL_PAGE={os.sysconf('SC_PAGE_SIZE')}",
     ]

@@ -54,18 +54,12 @@ def packages(debian: str, fedora: str) -> dict[str, str]:
     return {"debian": f"apt-get install {debian}", "fedora": f"dnf install {fedora}"}
 
 
-def kernel_version(release: str) -> tuple[int, int]:
-    """(6, 18) of `6.18.44-generic`."""
-    match = re.match(r"(\d+)\.(\d+)", release)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
 def kernel() -> Check:
     """The kernel's version and the machine's architecture."""
     release, machine = os.uname().release, platform.machine()
     if machine != "x86_64":
         return Check("kernel", "fails", f"{release} on {machine}: only x86_64 is supported")
-    if kernel_version(release) < OLDEST_KERNEL:
+    if host.kernel_version(release) < OLDEST_KERNEL:
         mend = {"debian": "apt-get install linux-image-amd64", "fedora": "dnf upgrade kernel"}
         return Check("kernel", "fails", f"{release} is older than {'.'.join(map(str, OLDEST_KERNEL))}", mend)
     return Check("kernel", "ok", f"{release} on {machine}")
@@ -102,7 +96,7 @@ def memlock() -> Check:
     """RLIMIT_MEMLOCK, where it counts for BPF."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     amount = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft:,} bytes"
-    if kernel_version(os.uname().release) >= MEMLOCK_UNTIL:
+    if host.kernel_version(os.uname().release) >= MEMLOCK_UNTIL:
         return Check("memlock", "ok", f"{amount} (not counted against BPF by this kernel)")
     enough = soft == resource.RLIM_INFINITY
     return Check("memlock", "ok" if enough else "note", amount, {} if enough else everywhere("ulimit -l unlimited"))
@@ -177,7 +171,7 @@ def hooks() -> Check:
         available = host.available_hooks()
     except RecorderError as error:
         return Check("hooks", "fails", error.message, everywhere(error.mend or TRACEFS_HINT))
-    used = ", ".join(f"{hook.category}:{hook.tracepoint}" for hook in available)
+    used = ", ".join(hook.probe(host.needs_classic()) for hook in available)
     missing = [hook for hook in host.HOOKS if hook not in available]
     if missing:
         names = ", ".join(f"{hook.category}:{hook.tracepoint}" for hook in missing)

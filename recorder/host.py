@@ -6,8 +6,10 @@ Knows files under /proc and /sys and what compilers and verifiers print. Never l
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,26 +25,59 @@ LISTING: Final = re.compile(
 JUMP: Final = re.compile(r"\d+: \(\w\w\) .*goto pc[+-]\d+ (?=[a-z])")
 
 
+# From here on threads may preempt the program of a raw tracepoint; what meets it there is left out (bpf/context.h).
+PREEMPTS_RAW_SINCE: Final = (7, 0)
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """(6, 18) of `6.18.44-generic`."""
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def needs_classic(release: str | None = None) -> bool:
+    """Whether raw tracepoints would lose runs on this kernel (or one of that release), and classic ones do not."""
+    return kernel_version(release or os.uname().release) >= PREEMPTS_RAW_SINCE
+
+
+class Kind(StrEnum):
+    """What a program is attached to, as probes are named. Its number as a type of program is `recorder.bpf_call`'s."""
+
+    RAW = "raw_tracepoint"
+    CLASSIC = "tracepoint"
+
+
 class Hook(NamedTuple):
-    """A function of bpf/program.c and the tracepoint it is for; an optional one may be missing in the kernel."""
+    """A function of bpf/program.c and the tracepoint it is for; an optional one may be missing in the kernel.
+
+    `interrupts`: it runs in interrupts too, where a classic tracepoint's program is left out if it meets another.
+    """
 
     function: str
     category: str
     tracepoint: str
     optional: bool = False
+    interrupts: bool = False
+
+    def kind(self, classic: bool) -> Kind:
+        """How it is attached; `classic`: where raw tracepoints lose runs."""
+        return Kind.CLASSIC if classic and not self.interrupts else Kind.RAW
+
+    def probe(self, classic: bool) -> str:
+        """Its whole name, as `probes list` shows it."""
+        return f"{self.kind(classic)}:{self.category}:{self.tracepoint}"
 
 
 HOOKS: Final = (
-    Hook("on_fork", "sched", "sched_process_fork"),
+    Hook("on_fork", "task", "task_newtask"),
     Hook("on_exec", "sched", "sched_process_exec"),
     Hook("on_exit", "sched", "sched_process_exit"),
-    Hook("on_free", "sched", "sched_process_free"),
-    Hook("on_state", "sock", "inet_sock_set_state", optional=True),
+    Hook("on_free", "sched", "sched_process_free", interrupts=True),
+    Hook("on_state", "sock", "inet_sock_set_state", optional=True, interrupts=True),
     Hook("on_send_length", "sock", "sock_send_length", optional=True),
     Hook("on_recv_length", "sock", "sock_recv_length", optional=True),
     Hook("on_sys_exit", "raw_syscalls", "sys_exit"),
 )
-# Programs that only a tail call reaches, by their place in the map `stages`.
 
 
 def _tracepoint_exists(hook: Hook) -> bool:

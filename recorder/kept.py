@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from recorder import bpf_call
 from recorder.errors import LoadRefused
+from recorder.host import Kind
 
 FOLDER: Final = Path("/var/cache/ebpf-rec")
 FORMAT: Final = 1
@@ -110,7 +111,6 @@ class Kept:
         self._descriptors: list[int] = []
         self._maps: dict[str, int] = {}
         self._loaded: dict[str, int] = {}
-        self._attached: dict[str, int] = {}
         try:
             self._code = {each: bytes.fromhex(code) for each, code in document["functions"].items()}
             for row in document["maps"]:
@@ -121,11 +121,11 @@ class Kept:
             self.close()
             raise
 
-    def load(self, function: str) -> int:
+    def load(self, function: str, kind: Kind) -> int:
         """The descriptor of a function that the verifier has accepted; `LoadRefused` if it has not."""
         code = _with_references(self._code[function], dict(enumerate(self._descriptors)))
         try:
-            self._loaded[function] = bpf_call.load_raw_tracepoint(function, code)
+            self._loaded[function] = bpf_call.load_program(kind, function, code)
         except OSError as error:
             raise LoadRefused(f"the kernel refused {function}: {error}") from error
         return self._loaded[function]
@@ -134,22 +134,11 @@ class Kept:
         """The descriptor of a map."""
         return self._maps[name[: bpf_call.NAME_BYTES]]
 
-    def attach(self, tracepoint: str, function: str) -> None:
-        """Have a loaded function run at a raw tracepoint."""
-        try:
-            self._attached[tracepoint] = bpf_call.open_raw_tracepoint(tracepoint, self._loaded[function])
-        except OSError as error:
-            raise LoadRefused(f"cannot attach to {tracepoint} ({error})") from error
-
-    def detach(self, tracepoint: str) -> None:
-        """Undo `attach`."""
-        os.close(self._attached.pop(tracepoint))
-
     def close(self) -> None:
         """Free every map and program."""
-        for descriptor in (*self._attached.values(), *self._loaded.values(), *self._descriptors):
+        for descriptor in (*self._loaded.values(), *self._descriptors):
             os.close(descriptor)
-        self._attached, self._loaded, self._descriptors = {}, {}, []
+        self._loaded, self._descriptors = {}, []
 
 
 def kept(name: str) -> Kept | None:

@@ -37,8 +37,11 @@ COUNTERS: Final = (
 # to make room for others, which nobody counts: they are what is missing of those that came.
 LEFT_OUT: Final = "runs_left_out"
 FORGOTTEN: Final = "sockets_forgotten"
-# enum stage of bpf/maps.h, in its order.
-STAGES: Final = ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range", "on_close_process")
+# Programs that only a tail call reaches, by map and place there; of `stages`: enum stage of bpf/maps.h, in its order.
+STAGES: Final = {
+    "stages": ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range"),
+    "end_stages": ("on_close_process",),
+}
 
 # struct socket_state of bpf/maps.h; a test compares the two.
 SOCKET_STATE: Final = struct.Struct("<QQQQQQQQQIIIHHHHI")

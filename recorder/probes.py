@@ -15,7 +15,7 @@ from typing import Final
 
 from recorder.btf import Btf
 from recorder.errors import NoTracefs, NotRoot, UsageError
-from recorder.host import EVENTS, HOOKS
+from recorder.host import EVENTS, HOOKS, Kind, needs_classic
 
 SYSCALLS: Final = "syscalls"  # made from raw_syscalls by the kernel: no raw tracepoints of their own
 # `field:char * buf;	offset:24;	size:8;	signed:0;` of a format file
@@ -36,9 +36,9 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One hook point: `kind` is "tracepoint" or "raw_tracepoint"."""
+    """One hook point."""
 
-    kind: str
+    kind: Kind
     category: str
     name: str
 
@@ -48,8 +48,7 @@ class Probe:
     @property
     def used(self) -> bool:
         """Whether the kernel program attaches to it."""
-        ours = {(hook.category, hook.tracepoint) for hook in HOOKS}
-        return self.kind == "raw_tracepoint" and (self.category, self.name) in ours
+        return str(self) in {hook.probe(needs_classic()) for hook in HOOKS}
 
 
 def events_folder() -> Path:
@@ -66,9 +65,9 @@ def probes(folder: Path) -> Iterator[Probe]:
     """Every hook point, by category and name."""
     for path in sorted(folder.glob("*/*/format")):
         category, name = path.parts[-3], path.parts[-2]
-        yield Probe("tracepoint", category, name)
+        yield Probe(Kind.CLASSIC, category, name)
         if category != SYSCALLS:
-            yield Probe("raw_tracepoint", category, name)
+            yield Probe(Kind.RAW, category, name)
 
 
 def matching(found: Iterable[Probe], glob: str) -> list[Probe]:
@@ -83,7 +82,7 @@ def matching(found: Iterable[Probe], glob: str) -> list[Probe]:
 def find(found: Iterable[Probe], name: str) -> Probe:
     """The one probe of this name; a tracepoint before the raw one. `UsageError` for none or several."""
     hits = matching(found, re.sub(r"([*?\[])", r"[\1]", name))
-    kinds = [probe for probe in hits if probe.kind == "tracepoint"] or hits
+    kinds = [probe for probe in hits if probe.kind == Kind.CLASSIC] or hits
     if not kinds:
         raise UsageError(f"no hook point {name}", "ebpf-rec probes list '*NAME*' shows what there is")
     if len(kinds) > 1:
@@ -94,6 +93,11 @@ def find(found: Iterable[Probe], name: str) -> Probe:
 def fields(format_text: str) -> list[Argument]:
     """The fields of a format file, without the common ones."""
     return [argument for argument in map(_field, _FIELD.findall(format_text)) if not argument.name.startswith(_COMMON)]
+
+
+def offsets(format_text: str) -> dict[str, int]:
+    """Field -> its place in the record, in bytes."""
+    return {field.name: field.offset for field in fields(format_text)}
 
 
 def _field(row: tuple[str, str, str, str]) -> Argument:
@@ -128,7 +132,7 @@ def _declared(argument: Argument) -> str:
 
 def describe(probe: Probe, folder: Path, btf: Btf | None) -> tuple[str, list[Argument]]:
     """(prototype, arguments or fields) of a probe. A system call's exit shows its entry's prototype and `ret`."""
-    if probe.kind == "raw_tracepoint":
+    if probe.kind == Kind.RAW:
         arguments = raw_arguments(btf, probe) if btf is not None else []
         return prototype(probe, arguments), arguments
     own = fields((folder / probe.category / probe.name / "format").read_text())

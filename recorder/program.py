@@ -15,11 +15,12 @@ from typing import Final
 from capfile.event import SOCKET_FACTS
 from capfile.frames import Socket
 from recorder import bpf_call, kept, privileges
+from recorder.attaching import attach
 from recorder.btf import Btf
 from recorder.compiled import Compiled, compiled
 from recorder.constants import Filters, Limits, compiler_flags
 from recorder.errors import LoadRefused
-from recorder.host import Hook, available_hooks, check_lockdown
+from recorder.host import Hook, Kind, available_hooks, check_lockdown, needs_classic
 from recorder.kernel_maps import (
     COUNTERS,
     FORGOTTEN,
@@ -41,38 +42,48 @@ LENGTH_FUNCTIONS: Final = {"on_send_length", "on_recv_length"}
 class Program:
     """The loaded kernel program. Made by `load`; `attach` starts the recording, `close` frees everything."""
 
-    def __init__(self, module: Compiled | kept.Kept, hooks: Sequence[Hook]) -> None:
+    def __init__(self, module: Compiled | kept.Kept, hooks: Sequence[Hook], classic: bool) -> None:
         self._module = module
         self._hooks = hooks
+        self._classic = classic
         self._functions: dict[str, int] = {}
-        self._attached: list[Hook] = []
+        self._attached: list[int] = []
         self.lengths = {hook.function for hook in hooks} >= LENGTH_FUNCTIONS  # whether they are the audit
-        self.probes = [f"raw_tracepoint:{hook.category}:{hook.tracepoint}" for hook in hooks]
+        self.probes = [hook.probe(classic) for hook in hooks]
 
     @classmethod
     def load(
-        cls, filters: Filters, limits: Limits, *, debug: bool = False, cflags: Sequence[str] = (), lengths: bool = True
+        cls,
+        filters: Filters,
+        limits: Limits,
+        *,
+        debug: bool = False,
+        cflags: Sequence[str] = (),
+        lengths: bool = True,
+        classic: bool | None = None,
     ) -> Program:
         """Compile and load, or load what was kept; nothing is recorded before `attach`.
 
         `debug`: the compiler's warnings stay visible, and every event is also a line in the kernel's trace_pipe.
         `lengths`: use the sock_*_length tracepoints where the kernel has them.
+        `classic`: take classic tracepoints where programs allow it; None: where this kernel needs it.
 
         Raises the `RecorderError` that names what is missing.
         """
         privileges.check(changes_user=False)
         check_lockdown()
         hooks = available_hooks()
+        classic = needs_classic() if classic is None else classic
         lengths = lengths and {hook.function for hook in hooks} >= LENGTH_FUNCTIONS
         hooks = [hook for hook in hooks if lengths or hook.function not in LENGTH_FUNCTIONS]
         flags = [
-            *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths),
+            *compiler_flags(Btf.running_kernel(), filters, limits, lengths=lengths, classic=classic),
             f"-DDEBUG={int(debug)}",
             *cflags,
         ]
         text = program_text()
         name = kept.key(text, flags) if kept.folder_is_there() else ""
-        program = cls._from_kept(name, hooks) or cls._from_source(text, flags, hooks, debug, name)
+        program = cls._from_kept(name, hooks, classic) or cls._from_source(text, flags, hooks, classic, debug, name)
         try:
             program._configure(filters)
         except BaseException:
@@ -81,12 +92,12 @@ class Program:
         return program
 
     @classmethod
-    def _from_kept(cls, name: str, hooks: Sequence[Hook]) -> Program | None:
+    def _from_kept(cls, name: str, hooks: Sequence[Hook], classic: bool) -> Program | None:
         """The program without bcc; None where none was kept by this name, or the kernel refuses what was."""
         module = kept.kept(name) if name else None
         if module is None:
             return None
-        program = cls(module, hooks)
+        program = cls(module, hooks, classic)
         try:
             program._load_functions()
         except (LoadRefused, OSError, KeyError):
@@ -95,10 +106,12 @@ class Program:
         return program
 
     @classmethod
-    def _from_source(cls, text: str, flags: Sequence[str], hooks: Sequence[Hook], debug: bool, name: str) -> Program:
+    def _from_source(
+        cls, text: str, flags: Sequence[str], hooks: Sequence[Hook], classic: bool, debug: bool, name: str
+    ) -> Program:
         """The program by bcc, kept by this name if there is one."""
         module = compiled(text, flags, debug)
-        program = cls(module, hooks)
+        program = cls(module, hooks, classic)
         try:
             program._load_functions()
             if name:
@@ -109,11 +122,15 @@ class Program:
         return program
 
     def _load_functions(self) -> None:
-        for function in (*STAGES, *(hook.function for hook in self._hooks)):
-            self._functions[function] = self._module.load(function)
-        for place, function in enumerate(STAGES):
-            key, value = struct.pack("<I", place), struct.pack("<I", self._functions[function])
-            bpf_call.update(self._module.map("stages"), key, value)
+        """A stage is of the kind of the hook that reaches it: only a tail call between two of a kind is one."""
+        kinds = {"stages": Kind.CLASSIC if self._classic else Kind.RAW, "end_stages": Kind.RAW}
+        for stages, functions in STAGES.items():
+            for place, function in enumerate(functions):
+                self._functions[function] = self._module.load(function, kinds[stages])
+                key, value = struct.pack("<I", place), struct.pack("<I", self._functions[function])
+                bpf_call.update(self._module.map(stages), key, value)
+        for hook in self._hooks:
+            self._functions[hook.function] = self._module.load(hook.function, hook.kind(self._classic))
 
     def _configure(self, filters: Filters) -> None:
         self._set_target(os.getpid(), TARGET_NEVER)
@@ -159,13 +176,12 @@ class Program:
     def attach(self) -> None:
         """Start: sys_exit last, so that nothing is recorded before forks and exits are followed."""
         for hook in self._hooks:
-            self._module.attach(hook.tracepoint, hook.function)
-            self._attached.append(hook)
+            self._attached.append(attach(hook, hook.kind(self._classic), self._functions[hook.function]))
 
     def detach(self) -> None:
         """Stop recording; the maps stay readable until `close`."""
         while self._attached:
-            self._module.detach(self._attached.pop().tracepoint)
+            os.close(self._attached.pop())
 
     def close(self) -> None:
         """Detach and free every map and program."""
@@ -187,8 +203,9 @@ class Program:
     def counters(self, *, last: bool = False) -> dict[str, list[int]]:
         """Every counter of the kernel program, one value per CPU; LEFT_OUT and FORGOTTEN have one for all CPUs.
 
-        A program runs once at a time on a CPU; where it can be preempted, the kernel leaves out what comes meanwhile
-        (`__bpf_trace_run` of kernel/trace/bpf_trace.c), and no counter of ours can see it.
+        A raw tracepoint's program runs once at a time on a CPU, and of those of classic ones a single one does. What
+        comes meanwhile the kernel leaves out (`__bpf_trace_run`, `trace_call_bpf` of kernel/trace/bpf_trace.c), and no
+        counter of ours can see it.
 
         `last`: the program is detached, so that the sockets in the map can be counted; before, those forgotten are
         as many as cannot be in it.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recorder import host, kernel_maps
-from recorder.constants import OFFSETS, Cgroup, Filters, Limits, cgroup_mount, compiler_flags
+from recorder.constants import FIELDS, OFFSETS, Cgroup, Filters, Limits, cgroup_mount, compiler_flags
 from recorder.errors import BadFilter, LoadRefused, Lockdown, NoBtf
 from recorder.source import DIRECTORY, program_text
 
@@ -28,7 +28,7 @@ def test_counters_stand_in_the_order_of_the_c_enum() -> None:
 
 
 def test_tail_call_stages_stand_in_the_order_of_the_c_enum() -> None:
-    assert ["STAGE_" + name.removeprefix("on_").upper() for name in kernel_maps.STAGES] == enum("stage")
+    assert ["STAGE_" + name.removeprefix("on_").upper() for name in kernel_maps.STAGES["stages"]] == enum("stage")
 
 
 def test_socket_state_is_unpacked_with_the_c_layout() -> None:
@@ -41,8 +41,11 @@ def test_socket_state_is_unpacked_with_the_c_layout() -> None:
 
 
 def test_every_hook_and_stage_is_a_function_of_the_program_and_no_other_is_visible() -> None:
-    visible = re.findall(r"^int (\w+)\(struct bpf_raw_tracepoint_args \*ctx\)$", SOURCES["program.c"], re.MULTILINE)
-    assert sorted(visible) == sorted([*kernel_maps.STAGES, *(hook.function for hook in host.HOOKS)])
+    visible = re.findall(r"^int (\w+)\((.*) \*ctx\)$", SOURCES["program.c"], re.MULTILINE)
+    stages = [function for functions in kernel_maps.STAGES.values() for function in functions]
+    assert sorted(name for name, _ in visible) == sorted([*stages, *(hook.function for hook in host.HOOKS)])
+    always_raw = {name for name, context in visible if context == "struct bpf_raw_tracepoint_args"}
+    assert always_raw == {*kernel_maps.STAGES["end_stages"], *(hook.function for hook in host.HOOKS if hook.interrupts)}
 
 
 def test_every_offset_the_sources_use_is_passed_and_every_one_passed_is_used() -> None:
@@ -50,6 +53,33 @@ def test_every_offset_the_sources_use_is_passed_and_every_one_passed_is_used() -
     used |= {f"sock_common_{name}" for name in re.findall(r"SKC\((skc_\w+)\)", SOURCES["sockets.h"])}
     passed = {f"{struct}_{member.replace('.', '_')}" for struct, member in OFFSETS}
     assert used == passed
+
+
+def test_every_field_the_sources_use_is_one_of_the_record_that_a_classic_tracepoint_hands_over() -> None:
+    used = re.findall(r"TRACED\(ctx, \w+, (\w+), (\w+), \d\)", SOURCES["program.c"] + SOURCES["context.h"])
+    passed = [(tracepoint, field) for (_, tracepoint), fields in FIELDS.items() for field in fields]
+    raw_alone = {("sys_exit", "regs"), ("task_newtask", "task")}
+    assert {*used} == {*passed} | raw_alone
+    assert set(FIELDS) <= {(hook.category, hook.tracepoint) for hook in host.HOOKS if not hook.interrupts}
+
+
+@pytest.mark.parametrize(
+    ("release", "version"), [("6.18.44-fc-v657", (6, 18)), ("5.10.0-46-cloud-amd64", (5, 10)), ("weird", (0, 0))]
+)
+def test_kernel_releases_are_read(release: str, version: tuple[int, int]) -> None:
+    assert host.kernel_version(release) == version
+
+
+@pytest.mark.parametrize(("release", "needs"), [("6.18.44", False), ("7.0.0-rc1", True), ("7.2.13+deb14", True)])
+def test_classic_tracepoints_are_taken_where_the_kernel_preempts_raw_ones(release: str, needs: bool) -> None:
+    assert host.needs_classic(release) == needs
+
+
+def test_what_also_runs_in_interrupts_stays_a_raw_tracepoint() -> None:
+    names = {hook.tracepoint: hook.probe(classic=True) for hook in host.HOOKS}
+    assert names["sys_exit"] == "tracepoint:raw_syscalls:sys_exit"
+    assert names["inet_sock_set_state"] == "raw_tracepoint:sock:inet_sock_set_state"
+    assert {hook.kind(classic=False) for hook in host.HOOKS} == {host.Kind.RAW}
 
 
 def test_each_system_call_has_one_row_in_its_table() -> None:
@@ -98,7 +128,7 @@ class EveryMember:
 
 
 def flags(filters: Filters = Filters(), limits: Limits = Limits()) -> list[str]:  # noqa: B008
-    return compiler_flags(EveryMember(), filters, limits, lengths=True)  # type: ignore[arg-type]
+    return compiler_flags(EveryMember(), filters, limits, lengths=True, classic=False)  # type: ignore[arg-type]
 
 
 def test_filters_and_limits_become_constants() -> None:
@@ -114,7 +144,7 @@ def test_file_is_alive_from_one_reference_or_since_6_13_from_zero() -> None:
             return member == "f_ref"
 
     assert "-DFILE_COUNT_ALIVE=1" in flags()
-    newer = compiler_flags(Newer(), Filters(), Limits(), lengths=True)  # type: ignore[arg-type]
+    newer = compiler_flags(Newer(), Filters(), Limits(), lengths=True, classic=False)  # type: ignore[arg-type]
     assert "-DFILE_COUNT_ALIVE=0" in newer
 
 
@@ -208,4 +238,4 @@ def test_member_that_the_kernel_lacks_is_the_host_s_error() -> None:
             raise NoBtf("the running kernel's struct file has no f_inode")
 
     with pytest.raises(NoBtf, match="f_inode"):
-        compiler_flags(Nothing(), Filters(), Limits(), lengths=True)  # type: ignore[arg-type]
+        compiler_flags(Nothing(), Filters(), Limits(), lengths=True, classic=False)  # type: ignore[arg-type]

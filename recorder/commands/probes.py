@@ -7,6 +7,7 @@ import argparse
 from recorder import output, probes
 from recorder.btf import Btf
 from recorder.errors import NoBtf
+from recorder.host import Kind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     prototype, described = probes.describe(probe, folder, _btf())
     print(probe)
     print(f"  {prototype};")
-    place = "argument" if probe.kind == "raw_tracepoint" else "offset"
+    place = "argument" if probe.kind == Kind.RAW else "offset"
     for argument in described:
         print(f"  {place} {argument.offset:<4} size {argument.size:<4} {argument.type} {argument.name}")
     return 0

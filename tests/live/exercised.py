@@ -15,6 +15,7 @@ from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, So
 from capfile.frames import Chunk, Counters
 from capfile.reader import Reader
 from capfile.records import records
+from recorder.host import kernel_version, needs_classic
 
 SOURCES = Path(__file__).parent / "exerciser"
 # How long anything may take; an emulated machine says by which factor it is slower.
@@ -170,7 +171,7 @@ def build(folder: Path) -> Path:
 
 
 CAPTURE = [sys.executable, "-I", "-m", "recorder", "capture", "--quiet"]
-OLDER_CAPTURE = [sys.executable, "-I", str(Path(__file__).parent / "older.py"), "capture", "--quiet"]
+OTHER_WAY = [sys.executable, "-I", str(Path(__file__).parent / "ways.py")]
 
 # What a recording cannot know where the kernel lacks sock_send_length and sock_recv_length, and what it holds instead.
 OLDER_LACKS = {
@@ -183,13 +184,11 @@ OLDER_LACKS = {
 OLDEST_LACKS = {"shared-place": "two threads in one direction of one socket may be given the same place"}
 
 
-def kernel_release() -> tuple[int, ...]:
-    """Major and minor number of the running kernel."""
-    return tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
-
-
-HAS_LENGTHS = kernel_release() >= (6, 3)
-MODES = ("newer", "older") if HAS_LENGTHS else ("older",)
+KERNEL = kernel_version(os.uname().release)
+HAS_LENGTHS = KERNEL >= (6, 3)
+# This kernel's own way first, then those of other kernels that can be tried on it.
+OWN = "newer" if HAS_LENGTHS else "older"
+MODES = (OWN, *(["classic"] if HAS_LENGTHS and not needs_classic() else []), *(["older"] if HAS_LENGTHS else []))
 
 
 class Exercised(NamedTuple):
@@ -201,15 +200,15 @@ class Exercised(NamedTuple):
 
 
 def capture_command(mode: str) -> list[str]:
-    """`ebpf-rec capture` with all that this kernel has, or as if it were an older one."""
-    return OLDER_CAPTURE if mode == "older" and HAS_LENGTHS else CAPTURE
+    """`ebpf-rec capture` with all that this kernel has, or as on another one."""
+    return CAPTURE if mode == OWN else [*OTHER_WAY, mode, "capture", "--quiet"]
 
 
 def lacks(mode: str) -> dict[str, str]:
     """What recordings in this mode cannot know."""
-    if mode == "newer":
+    if mode != "older":
         return {}
-    return OLDER_LACKS | (OLDEST_LACKS if kernel_release() < (5, 12) else {})
+    return OLDER_LACKS | (OLDEST_LACKS if KERNEL < (5, 12) else {})
 
 
 def exercise(program: Path, folder: Path, part: str, mode: str) -> Exercised:

@@ -17,7 +17,8 @@ def test_every_program_loads_far_from_the_verifier_s_million_steps(capsys: pytes
     printed = capsys.readouterr().out
     assert "nothing attached" in printed
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.startswith("on_")}
-    assert set(rows) == {*STAGES, *(hook.function for hook in HOOKS)}
+    stages = [function for functions in STAGES.values() for function in functions]
+    assert set(rows) == {*stages, *(hook.function for hook in HOOKS)}
     assert all(0 < int(steps.replace(",", "")) < 250_000 for _, steps in rows.values())
 
 
@@ -37,6 +38,12 @@ def test_every_filter_and_limit_compiles_and_loads() -> None:
     with Program.load(filters, Limits(snaplen=100, turn_limit=1000)) as program:
         assert bpf_call.possible_cpus() == len(program.counters()["faults"])
         assert program.counters()["runs_left_out"] == [0]
+
+
+def test_program_for_a_kernel_that_preempts_raw_tracepoints_loads_too() -> None:
+    with Program.load(Filters(pids=frozenset({1})), Limits(), classic=True) as program:
+        assert "tracepoint:raw_syscalls:sys_exit" in program.probes
+        assert all(0 < row.verified < 250_000 for row in program.instruction_counts().values())
 
 
 def test_program_for_a_kernel_without_the_length_tracepoints_loads() -> None:

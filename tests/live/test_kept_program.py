@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from recorder import kept
+from recorder import compiled, kept
+from recorder.constants import Filters, Limits
+from recorder.program import Program
 from tests.live import bench
 
 NOBODY = 65534
@@ -111,6 +114,23 @@ def test_a_folder_that_others_may_change_is_not_believed(
 ) -> None:
     spoil(folder)
     assert capture(folder, "without-bcc", tmp_path / "x.cap").returncode == CANNOT_CAPTURE
+
+
+def test_program_of_classic_tracepoints_is_kept_and_attached_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
+    filters = Filters(pids=frozenset({os.getpid()}))
+    Program.load(filters, Limits(), classic=True).close()
+    monkeypatch.setattr(compiled, "BCC_PACKAGES", ())
+    one, other = socket.socketpair()
+    with Program.load(filters, Limits(), classic=True) as program, one, other:
+        one.send(b"before")
+        program.attach()
+        one.send(b"during")
+        program.detach()
+        one.send(b"after")
+        assert sum(program.counters()["lost_bytes"]) == len(b"during")  # nobody has given it a ring
 
 
 def test_the_name_holds_all_that_the_program_depends_on() -> None:

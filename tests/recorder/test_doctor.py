@@ -16,13 +16,6 @@ from recorder.doctor import Check
 from recorder.reasons import Reasons
 
 
-@pytest.mark.parametrize(
-    ("release", "version"), [("6.18.44-fc-v657", (6, 18)), ("5.10.0-46-cloud-amd64", (5, 10)), ("weird", (0, 0))]
-)
-def test_kernel_releases_are_read(release: str, version: tuple[int, int]) -> None:
-    assert doctor.kernel_version(release) == version
-
-
 def test_a_lockdown_that_forbids_reading_memory_fails_with_its_mend(tmp_path: Path) -> None:
     (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
     check = doctor.lockdown(tmp_path / "lockdown")
