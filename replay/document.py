@@ -102,7 +102,7 @@ class InformationalDocument(Struct, gc=False):
 
 
 class ResponseDocument(Struct, gc=False):
-    """A final response as it stood on the wire."""
+    """A final response as it stood on the wire; where none came, the last interim one (`no-final-response`)."""
 
     status: int
     reason: str

@@ -19,7 +19,7 @@ Headers = tuple[tuple[str, str], ...]  # (name, value) in the order and case of 
 # How much of an exchange is known. "complete": every byte of both messages; the others name the first reason.
 Completeness = Literal[
     "complete",
-    "request-only",  # the capture holds no byte of a response
+    "request-only",  # the capture holds no byte of a final response
     "response-only",  # a response nobody asked for in this capture
     "gap",  # bytes are missing inside a message (see problems: offset, length, reason)
     "truncated-by-close",  # the connection ended inside a message
@@ -83,7 +83,7 @@ class Request(Struct, frozen=True, gc=False):
 
 
 class Response(Struct, frozen=True, gc=False):
-    """A final response as it stood on the wire."""
+    """A final response as it stood on the wire; where none came, the last interim one (`no-final-response`)."""
 
     status: int  # 0 for HTTP/0.9 alone, whose responses have none
     reason: str

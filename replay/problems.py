@@ -80,6 +80,12 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
     ProblemCode("undecided-tunnel", "Bytes after a CONNECT that was never answered.", "9110 §9.3.6", "a TLS hello"),
     ProblemCode("body-not-kept", "The body is larger than what is kept; its size and hash are of the whole.", "", ""),
     ProblemCode(
+        "no-final-response",
+        "Only interim responses came; the last of them is listed as the response.",
+        "9110 §15.2",
+        "",
+    ),
+    ProblemCode(
         "more-interim", "More interim responses than are listed for one exchange.", "9110 §15.2", "a million 102"
     ),
     ProblemCode("more-problems", "More problems than are listed for one exchange.", "", ""),

@@ -28,9 +28,10 @@ class Answers:
         self._turns: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
         for exchange in exchanges:
-            if exchange.request is not None and exchange.response is not None:
+            response = exchange.response
+            if exchange.request is not None and response is not None and not _is_interim(response):
                 key = (exchange.request.method, exchange.request.target)
-                self._known.setdefault(key, []).append(exchange.response)
+                self._known.setdefault(key, []).append(response)
 
     def __len__(self) -> int:
         return sum(map(len, self._known.values()))
@@ -44,6 +45,11 @@ class Answers:
             turn = self._turns.get((method, target), 0)
             self._turns[method, target] = turn + 1
             return found[turn % len(found)]
+
+
+def _is_interim(response: Response) -> bool:
+    """RFC 9110 §15.2: a client waits on behind such a one. Nothing final was recorded behind it."""
+    return 100 <= response.status < 200 and response.status != 101
 
 
 def server(answers: Answers, port: int) -> ThreadingHTTPServer:

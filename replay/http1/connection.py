@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from replay.exchange import Connection, Exchange, ProcessFacts, Request
-from replay.http1.exchanges import build_exchange
+from replay.http1.exchanges import build_exchange, lost_with
 from replay.http1.framer import Framer, State
 from replay.http1.limits import MAX_BODY_KEPT
 from replay.http1.message import Loss
@@ -60,6 +61,7 @@ class Http1Connection:
         self.unplaced: list[Loss] = []
         self.pairing = Pairing(joined=connection.joined_midstream)
         self.in_doubt = False
+        self._next: Handover | None = None  # as soon as the request that is being read has ended
         self._clock_offset_ns = clock_offset_ns
         self._ordinal = 0
         self._keep = keep
@@ -145,17 +147,29 @@ class Http1Connection:
             if framer.state is State.HELD:
                 framer.abandon()
             exchanges += self.feed(flow, Eof(max(framer.position, 0), time, "end-of-capture"))
-            self.unplaced += framer.losses
-            framer.losses = []
+        self.unplaced += [*self.request_framer.losses, *self.response_framer.losses, *self.pairing.unstated]
         if self.handover is None and not self._ordinal and self._seen():
             self.handover = Handover(UNKNOWN, "not-http", 0, 0, time)
         return exchanges
 
-    def hand_over(self, protocol: str, cause: Cause, request_position: int, response_position: int, time: int) -> None:
-        """From here on the bytes are another protocol's."""
-        self.handover = Handover(protocol, cause, request_position, response_position, time)
+    def hand_over(
+        self, protocol: str, cause: Cause, request_position: int | None, response_position: int, time: int
+    ) -> None:
+        """From here on the bytes are another protocol's. `request_position` is None while the request that asked for
+        that is being read (RFC 9110 §7.8: the client cannot begin with it until the request was sent completely)."""
+        handover = Handover(protocol, cause, request_position or 0, response_position, time)
+        if request_position is None:
+            self._next = handover
+        else:
+            self.handover = handover
         self.request_framer.hand_over()
         self.response_framer.hand_over()
+
+    def request_over(self, position: int, time: int) -> None:
+        """The request that was being read ends there."""
+        if self._next is not None:
+            last = max(self._next.time, time)
+            self.handover, self._next = replace(self._next, request_position=position, time=last), None
 
     def foreign(self, first: bytes, *, request: bool) -> bool:
         """The `first` bytes of a direction are not HTTP/1: the connection is not, unless it was before. Before what
@@ -174,8 +188,6 @@ class Http1Connection:
 
     def _response_ended(self, eof: Eof) -> None:
         self.pairing.response_closed(eof.how, self.response_framer.losses)
-        if self.request_framer.state is State.HELD:
-            self.request_framer.abandon()
 
     def _collect(self) -> list[Exchange]:
         exchanges = [self._build(slot) for slot in self.pairing.finished()]
@@ -186,4 +198,6 @@ class Http1Connection:
         exchange = build_exchange(slot, self.connection, self.process, self._clock_offset_ns, number)
         if exchange is not None:
             self._ordinal = number
+        else:
+            self.unplaced += lost_with(slot)
         return exchange

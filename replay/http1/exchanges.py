@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from replay.exchange import Completeness, Connection, Exchange, Problem, ProcessFacts, Request, Response
 from replay.http1.limits import MAX_PROBLEMS
-from replay.http1.message import Message
-from replay.http1.slot import Slot
+from replay.http1.message import Loss, Message
+from replay.http1.slot import Slot, losses_of
 
 
 def build_exchange(
@@ -14,13 +14,16 @@ def build_exchange(
     """The facts of one exchange; None where no start line of it is known."""
     request = slot.request.request() if slot.request else None
     response = slot.response.response(tuple(slot.informational)) if slot.response else None
+    final = response is not None
+    if response is None:
+        response = _interim(slot)
     if request is None and response is None:
         return None
     started = _started(slot, request, response)
     request_ns = request.last_byte_time - request.first_byte_time if request else None
-    response_ns = response.last_byte_time - response.first_byte_time if response else None
+    response_ns = response.last_byte_time - response.first_byte_time if response and final else None
     wait_ns = duration_ns = None
-    if request and response:
+    if request and response and final:
         wait_ns = max(response.first_byte_time - request.last_byte_time, 0)
         duration_ns = max(response.last_byte_time, request.last_byte_time) - request.first_byte_time
     return Exchange(
@@ -40,6 +43,26 @@ def build_exchange(
     )
 
 
+def _interim(slot: Slot) -> Response | None:
+    """RFC 9110 §15.2: where no final response came, the last interim one is what the client knew; the others before."""
+    last = slot.interim
+    if last is None:
+        return None
+    slot.problems.append(Problem("no-final-response", "response"))
+    return last.response(tuple([each for each in slot.informational if each.position != last.position]))
+
+
+def lost_with(slot: Slot) -> list[Loss]:
+    """What is known of an exchange that is none, because no start line of it is known: losses, and bytes that were
+    seen in the place of a start line."""
+    losses: list[Loss] = []
+    for message in (slot.request, slot.response):
+        if message is not None:
+            losses += [Loss("unframed", message.position, len(message.raw_head))] if message.raw_head else []
+            losses += losses_of(message)
+    return losses
+
+
 def _started(slot: Slot, request: Request | None, response: Response | None) -> int:
     if request:
         return request.first_byte_time
@@ -53,7 +76,7 @@ def _protocol(request: Request | None, response: Response | None) -> str:
 
 
 def _completeness(slot: Slot, request: Request | None, response: Response | None) -> Completeness:
-    asked, answered = slot.request, slot.response
+    asked, answered = slot.request, slot.response or slot.interim
     if slot.lost or slot.request_lost or _gap(asked) or _gap(answered) or slot.is_inferred:
         return "gap"
     if asked is None:
@@ -61,7 +84,7 @@ def _completeness(slot: Slot, request: Request | None, response: Response | None
     for message in (asked, answered):
         if message is not None and message.truncated:
             return message.truncated  # type: ignore[return-value]
-    if answered is None:
+    if slot.response is None:
         return "open" if slot.closed == "end-of-capture" else "request-only"
     return "complete"
 

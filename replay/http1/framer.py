@@ -225,7 +225,7 @@ class Framer:
             return self._not_a_start(self._head.take(), position)
         if verdict is Gathered.LOST:
             hole = self._head.after_hole
-            self._keep_partial_head()
+            self._keep_partial_head(hole)
             after = self._head.take()[hole:]
             self._lose()
             self._reread(after, self._base + len(self._data) - len(after))
@@ -256,10 +256,11 @@ class Framer:
         self._lose()
         return len(self._data)
 
-    def _keep_partial_head(self) -> None:
-        """What a head that was cut still tells: the start line, and the fields whose lines are whole."""
+    def _keep_partial_head(self, size: int | None = None) -> None:
+        """What a head that was cut still tells: the start line, and the fields whose lines are whole. `size`: of what
+        was gathered only so much is its own."""
         message = self._message()
-        message.raw_head = bytes(self._head.buffer)
+        message.raw_head = bytes(self._head.buffer[:size])
         message.head = head = self._head.partial()
         if head is not None:
             message.declared = self._grammar.declare(head)
@@ -276,7 +277,7 @@ class Framer:
         losses, self.late, self.doubt, self._skipped, self.hidden = self._before
         self.losses = [*losses]
         self._sink.dropped(message)
-        if self._fresh and self._sink.foreign(seen):
+        if self._hand_over_next or (self._fresh and self._sink.foreign(seen)):
             self.state = State.HANDED
             return len(self._data)
         self._fresh = False
@@ -292,7 +293,7 @@ class Framer:
             return
         # What was seen since the head's first hole is not all of its rest; it may be the beginning of the next message.
         after = bytes(self._head.buffer[self._head.after_hole :]) if self._head.after_hole else b""
-        self._keep_partial_head()
+        self._keep_partial_head(self._head.after_hole or None)
         self._head.clear()
         self._lose()
         if after:
@@ -487,8 +488,8 @@ class Framer:
             return len(self._data)
         self._began = self._hunt.time
         self._reread(self._hunt.take(), before + passed)
-        self._close_lost_message(before + passed)
         self.state = State.START
+        self._close_lost_message(before + passed)
         return 0
 
     def _count_refused(self) -> None:
@@ -547,8 +548,8 @@ class Framer:
         if not found or self._settled == before + passed:
             return False  # the second time: it was refused before
         self._settled = before + passed
-        self._close_lost_message(before + passed)
         self.state = State.START
+        self._close_lost_message(before + passed)
         self._began = self._hunt.time
         self._read(self._hunt.take(), before + passed, self._time, edge=False)
         return True
@@ -558,7 +559,8 @@ class Framer:
         if self.state is not State.LOST or self.message is not None:
             return []
         self._flush_hunt()
-        losses, self.losses = self.losses, []
+        losses = [*self.losses]
+        self.losses.clear()  # whoever else knows the list need not state them
         return losses
 
     def _flush_hunt(self) -> None:
@@ -577,7 +579,8 @@ class Framer:
 
     def hold(self) -> None:
         """Keep what comes until `release` or `hand_over`, because the other direction says what it is."""
-        self.state = State.HELD
+        if self.state is State.START:
+            self.state = State.HELD
 
     def release(self) -> None:
         """Read what was held as HTTP/1."""
@@ -589,14 +592,17 @@ class Framer:
     def abandon(self) -> None:
         """Nobody will say what the held bytes are."""
         if self._held_bytes:
-            self.losses.append(Loss("undecided-tunnel", self._held[0].position, self._held_bytes))
+            first = next(event for event in self._held if isinstance(event, Bytes))
+            self.losses.append(Loss("undecided-tunnel", first.position, self._held_bytes))
+        gaps = (event for event in self._held if isinstance(event, Gap))
+        self.losses += [Loss("gap", gap.position, gap.length, gap.reason, gap.detail) for gap in gaps]
         self._held, self._held_bytes = [], 0
         self.state = State.ENDED
 
     def hand_over(self) -> None:
         """What comes after the message that is being read, if any, belongs to another protocol."""
         self._held, self._held_bytes = [], 0
-        if self.message is not None and self.state in (State.BODY, State.EXPECTED):
+        if self.message is not None:
             self._hand_over_next = True
         else:
             self.state = State.HANDED

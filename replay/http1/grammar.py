@@ -28,8 +28,8 @@ Strict = tuple[Head, Declared]
 # Enough of a line to see that it is binary; the rest is judged when the line is whole.
 _LOOKED_AT: Final = 64
 
-_MAY_BE_REQUEST: Final = re.compile(rb"[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]*(?:[ \t][^\0]*)?\r?")
-_MAY_BE_STATUS: Final = re.compile(rb"(?:H|HT|HTT|HTTP|HTTP/[^\0]*)", re.IGNORECASE)
+_MAY_BE_REQUEST: Final = re.compile(rb"[ \t\v\f\r]*[!#$%&'*+\-.^_`|~0-9A-Za-z]*(?:[ \t\v\f\r].*)?", re.DOTALL)
+_MAY_BE_STATUS: Final = re.compile(rb"(?:H|HT|HTT|HTTP|HTTP/.*)", re.IGNORECASE | re.DOTALL)
 _CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.?[0-9]?\r?)?")
 
 

@@ -24,7 +24,7 @@ from replay.http1.limits import (
     MIN_LOST_FINAL_BYTES,
 )
 from replay.http1.message import Loss, Message
-from replay.http1.slot import NOTHING_BEHIND, Behind, Slot, as_problems
+from replay.http1.slot import NOTHING_BEHIND, Behind, Slot, as_problems, losses_of
 from replay.http1.waiting import Waiting
 
 
@@ -46,7 +46,7 @@ class Pairing:
         self._clean = not joined  # no loss since then
         self._skipping = False  # requests were lost since the last that was seen
         self._losses: list[Loss] = []  # before the first held response
-        self._problems: list[Problem] = []  # of responses of which not even the status is known
+        self._unknown: list[Message] = []  # responses of which not even the status is known
         self._uncounted = 0  # so many of them
         self._closed = ""
         self._requests_ended = False
@@ -164,6 +164,9 @@ class Pairing:
         apart = slot.became = Slot()  # where the response goes on
         apart.response, slot.response = slot.response, None
         apart.informational, slot.informational = slot.informational, []
+        apart.interim, slot.interim = slot.interim, None
+        apart.problems = [problem for problem in slot.problems if problem.side == "response"]
+        slot.problems = [problem for problem in slot.problems if problem.side == "request"]
         apart.request_lost = slot.lost = True
         slot.problems.append(Problem("undecided-pair", "response"))
         apart.problems.append(Problem("undecided-pair", "request"))
@@ -179,15 +182,27 @@ class Pairing:
             self.order.append(slot)
 
     def remove(self, slot: Slot) -> None:
-        """It was no exchange."""
-        self.order.remove(slot)
+        """It was no request. What was taken for its response is one all the same."""
+        if slot.response is not None or slot.informational:
+            slot.request = None
+            slot.request_lost = True
+            slot.problems.append(Problem("request-lost", "request"))
+            return
+        if slot in self.order:  # not if an upgrade came before it was known what it is
+            self.order.remove(slot)
         self._asked -= 1
         self._waiting.remove(slot)
 
     def remove_after(self, slot: Slot) -> None:
-        """What was taken for later requests belongs to another protocol."""
-        while self.order and self.order[-1] is not slot:
-            self.order.pop()
+        """No response follows that of `slot`, and what was taken for later requests belongs to another protocol, if it
+        is certain which request is answered."""
+        self._guess(len(self._waiting.held))
+        slot = slot.became or slot
+        if slot.request is not None and not slot.is_inferred and slot.settled:
+            later = []
+            while self.order and self.order[-1] is not slot:
+                later.append(self.order.pop())
+            self.order.extend(each for each in reversed(later) if each.response is not None or each.interim is not None)
         self._waiting.slots.clear()
 
     # responses
@@ -221,8 +236,7 @@ class Pairing:
         if behind is None or message is None:
             return
         slot.behind = None
-        slot.problems += self._problems
-        self._problems = []
+        slot.problems += self._unknown_problems()
         self._uncounted = 0
         waiting, backlog = self._waiting, self._waiting.backlog
         begun, slot.latest = waiting.begun_before(message)
@@ -329,10 +343,10 @@ class Pairing:
     def _state_lost(self, passed: list[Slot], message: Message | None = None) -> None:
         """State losses on the first exchange whose response lies in them, or on the message that they precede."""
         passed = [slot for slot in passed if slot.request is not None and slot.lost and slot.response is None]
-        if passed:
-            passed[0].problems += as_problems(self._losses, "response")
-            for slot in passed:
-                slot.problems.append(Problem("response-lost", "response"))
+        for slot in passed:
+            slot.problems.append(Problem("response-lost", "response"))
+        if (first := next((slot for slot in passed if slot.is_shown), None)) is not None:
+            first.problems[-1:-1] = as_problems(self._losses, "response")
         elif message is not None:
             message.state_losses(self._losses)
         else:
@@ -363,8 +377,13 @@ class Pairing:
         self.inferred = [inferred for inferred in self.inferred if inferred is not slot]
         if slot in self.orphans:
             self.orphans.remove(slot)
-            self.order.remove(slot)
-        elif not self._waiting.wait_again(slot) and slot in self.order:
+        elif self._waiting.wait_again(slot) and slot.request is not None:
+            return
+        if slot.interim is not None:  # which interim responses it had is known all the same
+            slot.lost = True
+            if slot not in self.order:
+                self._insert(slot, slot.latest)
+        elif slot in self.order:
             self.order.remove(slot)
 
     def leave_uncounted(self, slot: Slot, message: Message) -> None:
@@ -373,10 +392,22 @@ class Pairing:
         if slot.behind is not None:
             self._losses += slot.behind.losses
             self._uncounted += slot.behind.hidden
-            self._problems += message.problems
-        else:
+        if slot.behind is None and slot.is_shown:
             slot.problems += message.problems
+        else:
+            self._unknown.append(message)
         self.wait_again(slot)
+
+    def _unknown_problems(self) -> list[Problem]:
+        """Of the responses of which not even the status is known; they are stated once."""
+        problems = [problem for message in self._unknown for problem in message.problems]
+        self._unknown.clear()
+        return problems
+
+    @property
+    def unstated(self) -> list[Loss]:
+        """What no exchange can state, when all were handed out."""
+        return [*self._losses, *(loss for message in self._unknown for loss in losses_of(message))]
 
     def response_closed(self, how: str, losses: list[Loss]) -> None:
         """The response direction ended: who waits gets no response; the first of them may have lost it."""
@@ -386,12 +417,12 @@ class Pairing:
             self._resolve()
         self._guess(len(self._waiting.held))
         self._closed = how
-        waiting = [slot for slot in self._waiting.slots if slot.waits]
+        waiting = [slot for slot in self._waiting.slots if slot.waits and slot.is_shown]
         self._waiting.slots.clear()
         for slot in self.order:
             slot.closed = slot.closed or how
         if waiting:
-            waiting[0].problems += self._problems
+            waiting[0].problems += self._unknown_problems()
         if waiting and losses:
             waiting[0].lost = any(loss.code == "gap" for loss in losses)
             waiting[0].problems += as_problems(losses, "response")

@@ -31,8 +31,13 @@ class Owner(Protocol):
     request_framer: Framer
     response_framer: Framer
 
-    def hand_over(self, protocol: str, cause: Cause, request_position: int, response_position: int, time: int) -> None:
-        """HTTP/1 ends at these positions."""
+    def hand_over(
+        self, protocol: str, cause: Cause, request_position: int | None, response_position: int, time: int
+    ) -> None:
+        """HTTP/1 ends at these positions; in the requests, if None, behind the one that is being read."""
+
+    def request_over(self, position: int, time: int) -> None:
+        """The request that was being read ends there."""
 
     in_doubt: bool  # the requests do not begin with HTTP/1; the responses must tell
 
@@ -59,6 +64,7 @@ class RequestSide:
         self._slot = self._owner.pairing.request_began(message, hidden=hidden)
         if losses:
             message.state_losses(losses)
+            losses.clear()  # no response can state them any more
         if self._closing:
             message.problem("after-close")
 
@@ -84,11 +90,13 @@ class RequestSide:
         slot = self._slot
         assert slot is not None
         self._owner.pairing.request_ended(slot)
+        self._owner.request_over(message.end_position, message.last_byte_time)
         if slot.method == "CONNECT" and slot.response is None and not slot.closed and message.head is not None:
             self._owner.request_framer.hold()
 
     def dropped(self, message: Message) -> None:
         """Not a request line."""
+        self._owner.request_over(message.position, message.last_byte_time)
         if self._slot is not None:
             self._owner.pairing.remove(self._slot)
             self._slot = None
@@ -211,6 +219,7 @@ class ResponseSide:
         self._owner.pairing.interim_seen = True
         slot.problems.extend(message.problems)
         slot.response = None
+        slot.interim = message
         if len(slot.informational) == MAX_INFORMATIONAL:
             if slot.problems[-1:] != [_MORE_INTERIM]:
                 slot.problems.append(_MORE_INTERIM)
@@ -227,7 +236,7 @@ class ResponseSide:
         asked = request.declared.upgrade if request else ""
         if request and not asked:
             message.problem("unexpected-upgrade", message.position)
-        position = request.end_position if request and request.ended else max(self._owner.request_framer.position, 0)
+        position = _end(request) if request else max(self._owner.request_framer.position, 0)
         protocol = (message.declared.upgrade or asked).partition(",")[0].strip(" \t").lower() or "unknown"
         self._owner.pairing.remove_after(slot)
         self._owner.hand_over(protocol, "upgrade", position, message.end_position, message.last_byte_time)
@@ -237,7 +246,7 @@ class ResponseSide:
         assert slot.request is not None
         if 200 <= head.status < 300:
             time = message.last_byte_time
-            self._owner.hand_over("tunnel", "connect", slot.request.end_position, message.end_position, time)
+            self._owner.hand_over("tunnel", "connect", _end(slot.request), message.end_position, time)
         elif self._owner.request_framer.state is State.HELD:
             self._owner.request_framer.release()
 
@@ -269,6 +278,11 @@ class ResponseSide:
     def foreign(self, first: bytes) -> bool:
         """Ask the connection."""
         return self._owner.foreign(first, request=False)
+
+
+def _end(request: Message) -> int | None:
+    """Where it ends; None while it is being read."""
+    return request.end_position if request.ended else None
 
 
 def _may_be_interim(message: Message) -> bool:

@@ -21,6 +21,7 @@ class Behind(NamedTuple):
 
 
 NOTHING_BEHIND: Final = Behind(())
+_LOSSES: Final = frozenset({"gap", "unframed", "joined-midstream", "empty-lines", "undecided-tunnel"})
 
 
 class Slot:
@@ -31,6 +32,7 @@ class Slot:
         "behind",
         "closed",
         "informational",
+        "interim",
         "joined",
         "latest",
         "least",
@@ -53,6 +55,7 @@ class Slot:
         self.method = ""  # of the request, once known
         self.response: Message | None = None
         self.informational: list[Informational] = []
+        self.interim: Message | None = None  # the last of them
         self.problems: list[Problem] = []  # that no message of it can state
         self.lost = False  # its response lies in a gap
         self.request_lost = False  # likewise
@@ -90,6 +93,12 @@ class Slot:
         return Number(self.number.least + self.least, self.number.most + self.most)
 
     @property
+    def is_shown(self) -> bool:
+        """Whether a start line of it is known, so that it can state what was lost."""
+        messages = (self.request, self.response, self.interim)
+        return any(message is not None and message.head is not None for message in messages)
+
+    @property
     def is_inferred(self) -> bool:
         """Whether its response may be another request's."""
         return any(problem.code == "paired-by-inference" for problem in self.problems)
@@ -101,16 +110,28 @@ class Slot:
 
     def explain(self, losses: list[Loss]) -> None:
         """Its request lies in these losses."""
-        self.problems += as_problems(losses, "request")
+        if self.is_shown:
+            self.problems += as_problems(losses, "request")
+            losses.clear()
         self.problems.append(Problem("request-lost", "request"))
         self.request_lost = True
-        losses.clear()
 
     def take_over(self, held: Slot) -> None:
         """The response of `held` is this request's."""
         held.became = self
-        self.response, self.informational = held.response, held.informational
+        self.response = held.response
+        self.informational += held.informational
+        self.interim = held.interim or self.interim
         self.problems += held.problems
+
+
+def losses_of(message: Message) -> list[Loss]:
+    """What its problems say of bytes that are missing, at their places in the direction."""
+    return [
+        Loss(each.code, message.position + each.offset, each.length, each.reason, each.detail)
+        for each in message.problems
+        if each.code in _LOSSES and each.offset is not None
+    ]
 
 
 def as_problems(losses: Sequence[Loss], side: Flow) -> list[Problem]:

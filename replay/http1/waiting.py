@@ -53,6 +53,9 @@ class Waiting:
         if slot in self.slots:
             self.slots.remove(slot)
             self.backlog.next = slot.number
+        for held in self.held:
+            if held.latest is slot:
+                held.latest = self.latest
 
     @property
     def latest(self) -> Slot | None:

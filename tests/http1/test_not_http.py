@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.recognise import recognise
-from tests.http1.cases import GET, OK2, R, S
+from tests.http1.cases import GET, OK2, R, S, request
 from tests.http1.talk import talk
 
 FIRST_BYTES = [
@@ -110,6 +110,16 @@ def test_upgrade_and_connect_hand_over_where_the_next_protocol_begins() -> None:
         18,
     )
     assert heard.pairs == [("h:1", 204)]
+
+
+def test_the_next_protocol_begins_behind_the_request_that_asked_for_it() -> None:
+    """RFC 9110 §7.8, also where the 101 came before the request's end."""
+    ask = request(b"PUT /1 HTTP/1.1", b"Upgrade: x", b"Content-Length: 5", body=b"abcde")
+    answer = b"HTTP/1.1 101 S\r\n\r\n"
+    for cut in (3, 20, len(ask) - 2, len(ask)):
+        heard = talk((R, ask[:cut]), (S, answer + b"xyz"), (R, ask[cut:] + b"abc"))
+        assert heard.handover is not None
+        assert (heard.handover.request_position, heard.handover.response_position) == (len(ask), len(answer))
 
 
 def test_requests_taken_before_the_101_belong_to_the_next_protocol() -> None:
