@@ -42,11 +42,11 @@ Written by `make matrix`; a row is of the kernel's latest run. Each kernel is De
 software emulation with Debian 12 around it: bcc as packaged there, and one kernel's headers for all (offsets come
 from BTF). Seconds are of an emulated machine on a host that did other things too.
 
-The columns: which of the recorder's hooks the kernel does not have, and who counted the bytes instead (what is lost
-without them is said in [kernel-program.md](kernel-program.md)); the tests that sockets are told apart and of every
-system call (tests/live/test_exerciser.py); programs that this kernel's verifier refuses, each one line with its
-reason (tests/live/test_verifier.py); nginx with sendfile, captured bytes and gaps against the kernel's own count. The
-captures of these runs are [fixtures](../fixtures/README.md).
+The columns: of which kind the tracepoints are, which of the recorder's hooks the kernel does not have, and who counted
+the bytes instead (all three are explained in [kernel-program.md](kernel-program.md)); the tests that sockets are told
+apart and of every system call (tests/live/test_exerciser.py); programs that this kernel's verifier refuses, each one
+line with its reason (tests/live/test_verifier.py); nginx with sendfile, captured bytes and gaps against the kernel's
+own count. The captures of these runs are [fixtures](../fixtures/README.md).
 """
 # The table's columns -> their keys in a row.
 COLUMNS = {
@@ -54,6 +54,7 @@ COLUMNS = {
     "run": "date",
     "bcc": "bcc",
     "doctor": "doctor",
+    "tracepoints": "tracepoints",
     "hooks it lacks": "lacking",
     "byte counts from": "audit",
     "socket identity": "identity",

@@ -25,7 +25,7 @@ from recorder.host import HOOKS
 HERE = Path(__file__).parent
 REC = [sys.executable, "-I", "-m", "recorder"]
 REPLAY = [sys.executable, "-c", "import sys; from replay.cli import main; sys.exit(main())"]
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--durations=9"]
 EXERCISER = "tests/live/test_exerciser.py"
 IDENTITY = "generation|both_ends|unix_connection|socket_says"  # words in the names of its tests
 LIMITS = "(limit_of_bytes or more_and_larger_iovecs)"  # the tests that make a recording of their own
@@ -103,7 +103,11 @@ def hooks(capture: Path) -> dict[str, str]:
     attached = {probe.rpartition(":")[2] for probe in header.probes}
     lacking = [hook.tracepoint for hook in HOOKS if hook.tracepoint not in attached]
     lengths = any(name.endswith("_length") for name in attached)
-    return {"lacking": ", ".join(lacking) or "none", "audit": "sock_*_length" if lengths else "tcp_sock by BTF"}
+    return {
+        "tracepoints": "raw" if all(probe.startswith("raw_") for probe in header.probes) else "classic",
+        "lacking": ", ".join(lacking) or "none",
+        "audit": "sock_*_length" if lengths else "tcp_sock by BTF",
+    }
 
 
 def nginx() -> dict[str, Any]:
@@ -148,19 +152,23 @@ Check = Callable[[], dict[str, Any]]
 
 def tried(check: Check) -> dict[str, Any]:
     """What a check found; an exception is a failure of this check alone."""
+    started = time.monotonic()
     try:
         found = check()
     except Exception as error:  # a check must not keep the others from running
         found = {"failed": f"{type(error).__name__}: {verdict.reason(str(error))}"}
-    print(check.__name__, found, flush=True)
+    print(f"{check.__name__}, {time.monotonic() - started:.0f} s:", found, flush=True)
     return found
 
 
 def main() -> None:
-    """All checks, one per processor at a time, since each is mostly a compilation; the first failure is the verdict."""
+    """All checks, one per processor at a time; the first failure is the verdict.
+
+    Compilations take most of the time. Doctor's comes first and is kept; the programs to be refused have their own.
+    """
     row: dict[str, Any] = {"bcc": run(["dpkg-query", "-Wf", "${Version}", "python3-bpfcc"]).stdout}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(tried, (exerciser, doctor, limits, refusals, nginx)):
+        for found in pool.map(tried, (doctor, refusals, exerciser, limits, nginx)):
             row = found | row if "failed" in row else row | found
     row |= counted()
     if "no tests" in row.values():
