@@ -1,8 +1,8 @@
 """Bytes of one head in, start line and header fields out (RFC 9112 §2.2, §3, §4, §5). Pure functions.
 
 Knows nothing of streams, bodies or pairing. What the grammar forbids and practice tolerates becomes a named problem;
-what cannot be a start line is None. The strict grammar is a regular expression per line; only heads with a line that
-does not match its own are read by the loose one.
+what cannot be a start line is None. The strict grammar is a regular expression for each kind of start line and one for
+field lines; only heads that do not match are read by the loose one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ METHODS: Final = frozenset(_METHOD_REGISTRY.split())
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _STRICT_REQUEST: Final = re.compile(rf"({_TOKEN}) ([!-~]+) (HTTP/1\.[01])")
 _STRICT_RESPONSE: Final = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9][0-9]) ([^\0-\x08\x0a-\x1f\x7f]*)")
-_STRICT_FIELD: Final = re.compile(rf"({_TOKEN}):([^\0-\x08\x0a-\x1f\x7f]*)")
+# The + behind each quantifier makes it possessive: it gives nothing back, and no line takes longer than its length.
+_STRICT_FIELDS: Final = re.compile(rf"^({_TOKEN}+):[ \t]*+([^\0-\x08\x0a-\x1f\x7f]*+)\r\n", re.MULTILINE)
 
 _VERSION: Final = re.compile(r"HTTP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _IS_TOKEN: Final = re.compile(_TOKEN)
@@ -81,10 +82,15 @@ def strict_status_line(line: bytes) -> tuple[str, int, str] | None:
     return match and (match[1], int(match[2]), match[3])
 
 
-def strict_field(line: bytes) -> tuple[str, str] | None:
-    """Name and value of a field line without its line end, if it keeps to the grammar in every byte."""
-    match = _STRICT_FIELD.fullmatch(line.decode("latin-1"))
-    return match and (match[1], match[2].strip(_OWS))
+def strict_fields(lines: bytes) -> Headers | None:
+    """Name and value of each of these field lines, ends included, if all keep to the grammar in every byte."""
+    text = lines.decode("latin-1")
+    fields = _STRICT_FIELDS.findall(text)
+    if len(fields) < text.count("\n"):  # each match takes one, its last character
+        return None
+    if " \r" in text or "\t\r" in text:
+        return tuple([(name, value.rstrip(_OWS)) for name, value in fields])
+    return tuple(fields)
 
 
 def request_head(method: str, target: str, version: str, headers: Headers) -> RequestHead:

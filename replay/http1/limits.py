@@ -68,10 +68,6 @@ MAX_HELD_BYTES: Final = 1024 * 1024
 HEADS_REMEMBERED: Final = 256
 MAX_REMEMBERED_HEAD_BYTES: Final = 2048
 
-# Single field lines likewise: a few kinds of client and server have some dozens of lines that repeat.
-LINES_REMEMBERED: Final = 1024
-MAX_REMEMBERED_LINE_BYTES: Final = 512
-
 # Problems named on one exchange; a head of 256 KiB could hold 80,000.
 MAX_PROBLEMS: Final = 64
 

@@ -1,9 +1,9 @@
 """Heads that keep to the grammar in every byte, read with the help of what was read before: clients and servers repeat
 themselves. Bytes of a whole head in, the head and what it declares out; None for one that deviates anywhere.
 
-Three memories, each bounded: all field lines of a head together (a client sends the same ones with every target), each
-line by itself (dates, lengths and cookies change, the lines around them do not), and what the lines that matter to the
-framing declare. Decides nothing that `heads` and `framing` would decide otherwise.
+Three memories, each bounded: all field lines of a head together (a client sends the same ones with every target),
+status lines, and what the lines that matter to the framing declare. Decides nothing that `heads` and `framing` would
+decide otherwise.
 """
 
 from __future__ import annotations
@@ -17,16 +17,11 @@ from replay.http1.heads import (
     RequestHead,
     ResponseHead,
     request_head,
-    strict_field,
+    strict_fields,
     strict_request_line,
     strict_status_line,
 )
-from replay.http1.limits import (
-    HEADS_REMEMBERED,
-    LINES_REMEMBERED,
-    MAX_REMEMBERED_HEAD_BYTES,
-    MAX_REMEMBERED_LINE_BYTES,
-)
+from replay.http1.limits import HEADS_REMEMBERED, MAX_REMEMBERED_HEAD_BYTES
 from replay.stream import Flow
 
 _END: Final = b"\r\n\r\n"
@@ -64,7 +59,7 @@ def _short_response(raw: bytes) -> tuple[ResponseHead, Declared] | None:
 
 def _response(raw: bytes) -> tuple[ResponseHead, Declared] | None:
     line, _, lines = raw.partition(b"\r\n")
-    start = strict_status_line(line)
+    start = _status_line(line) if len(line) <= MAX_REMEMBERED_HEAD_BYTES else strict_status_line(line)
     if start is None or not raw.endswith(_END):
         return None
     version, status, reason = start
@@ -72,28 +67,16 @@ def _response(raw: bytes) -> tuple[ResponseHead, Declared] | None:
     return None if fields is None else (ResponseHead(status, reason, version, fields[0]), fields[1])
 
 
+_status_line: Final = lru_cache(HEADS_REMEMBERED)(strict_status_line)
+
+
 def _fields(lines: bytes, version: str, side: Flow) -> Fields | None:
     """All field lines behind a start line, the empty line that ends them included."""
-    read = [
-        _short_line(line) if len(line) <= MAX_REMEMBERED_LINE_BYTES else _line(line)
-        for line in lines.split(b"\r\n")[:-2]
-    ]
-    fields = [each for each in read if each is not None]
-    if len(fields) < len(read):
+    fields = strict_fields(lines[:-2])
+    if fields is None:
         return None
-    telling = tuple([field for field, tells in fields if tells])
-    return tuple([field for field, _ in fields]), _declared(telling, version, side)
-
-
-@lru_cache(LINES_REMEMBERED)
-def _short_line(line: bytes) -> tuple[tuple[str, str], bool] | None:
-    return _line(line)
-
-
-def _line(line: bytes) -> tuple[tuple[str, str], bool] | None:
-    """(name and value, whether they tell anything of the framing) of a line without its end."""
-    field = strict_field(line)
-    return field and (field, field[0].lower() in INTERESTING)
+    telling = tuple([field for field in fields if field[0].lower() in INTERESTING])
+    return fields, _declared(telling, version, side)
 
 
 @lru_cache(HEADS_REMEMBERED)
