@@ -85,7 +85,7 @@ class RequestDocument(Struct, gc=False):
     """A request as it stood on the wire."""
 
     method: str
-    target: str
+    target: str  # ends in an ellipsis (U+2026), which no target has, where only its beginning was seen
     version: str
     headers: Headers
     trailers: Headers

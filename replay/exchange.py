@@ -8,11 +8,15 @@ They are msgspec Structs because a frozen dataclass costs twelve times as much t
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from replay.stream import Flow, Side
+
+# The end of a request target of which only the beginning was seen. Targets are decoded as latin-1, which does not have
+# this character: no target that was sent ends so.
+TARGET_CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 
 Headers = tuple[tuple[str, str], ...]  # (name, value) in the order and case of the wire
 
@@ -68,7 +72,7 @@ class Request(Struct, frozen=True, gc=False):
     """A request as it stood on the wire."""
 
     method: str
-    target: str
+    target: str  # with TARGET_CUT behind it where its end was not seen (`target-cut`)
     version: str
     headers: Headers
     body: Body

@@ -106,6 +106,12 @@ PROBLEMS: Final[tuple[ProblemCode, ...]] = (
         "odd-whitespace", "More whitespace in a start line than the grammar has.", "9112 §3", "GET  / HTTP/1.1"
     ),
     ProblemCode("space-in-target", "A request target with whitespace in it.", "9112 §3.2", "GET /a b HTTP/1.1"),
+    ProblemCode(
+        "target-cut",
+        "Only the beginning of the request target was seen: it is listed with `…`, which no target has, behind it.",
+        "9112 §3.2",
+        "",
+    ),
     ProblemCode("invalid-target", "A request target with bytes that no URI has.", "9112 §3.2", r"GET /\xff HTTP/1.1"),
     ProblemCode("unknown-method", "A method that is not registered, or in lower case.", "9110 §9.1", "get / HTTP/1.1"),
     ProblemCode("missing-version", "A request line without a version, before header fields.", "9112 §3", "GET /"),

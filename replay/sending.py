@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from capfile.words import counted
 from replay import urls
 from replay.errors import UsageError
-from replay.exchange import Body, Exchange, Request, Response
+from replay.exchange import TARGET_CUT, Body, Exchange, Request, Response
 from replay.http1.codings import decode
 
 SECONDS: Final = 30.0  # without a byte of an answer
@@ -53,6 +53,8 @@ class Sender:
             raise NotSent("the request was not seen")
         if len(request.body.data) < request.body.size:
             raise NotSent(f"{len(request.body.data)} of its body's {counted(request.body.size, 'byte')} were recorded")
+        if request.target.endswith(TARGET_CUT):
+            raise NotSent("only the beginning of its target was recorded")
         began = time.monotonic_ns()
         try:
             self._put(request)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from replay.exchange import TARGET_CUT, Problem
 from replay.http1.framing import Declared, declare_request, declare_response
 from replay.http1.heads import (
     METHODS,
@@ -17,6 +18,7 @@ from replay.http1.heads import (
     loose_response,
     parse_trailers,
     read_status_line,
+    shown,
 )
 from replay.http1.remembered import strict_request, strict_response
 from replay.http1.resync import REQUEST_LINE, STATUS_LINE, StartLine
@@ -30,7 +32,7 @@ _LOOKED_AT: Final = 64
 
 _MAY_BE_REQUEST: Final = re.compile(rb"[ \t\v\f\r]*[!#$%&'*+\-.^_`|~0-9A-Za-z]*(?:[ \t\v\f\r].*)?", re.DOTALL)
 _MAY_BE_STATUS: Final = re.compile(rb"(?:H|HT|HTT|HTTP|HTTP/.*)", re.IGNORECASE | re.DOTALL)
-_CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)(?: H?T?T?P?/?[0-9]?\.?[0-9]?\r?)?")
+_CUT_REQUEST_LINE: Final = re.compile(r"([A-Z-]+) ([!-~]+)( H?T?T?P?/?[0-9]?\.?[0-9]?\r?)?")
 
 
 class Grammar(NamedTuple):
@@ -51,7 +53,11 @@ def _cut_request(raw: bytes) -> Head | None:
     match = _CUT_REQUEST_LINE.fullmatch(raw.decode("latin-1"))
     if match is None or match[1] not in METHODS:
         return None
-    return RequestHead(match[1], match[2], "", ())
+    method, target, behind = match.groups()
+    if behind is not None:
+        return RequestHead(method, target, "", ())
+    problem = Problem("target-cut", "request", len(method) + 1, detail=shown(target))
+    return RequestHead(method, target + TARGET_CUT, "", (), (problem,))
 
 
 def _cut_response(raw: bytes) -> Head | None:

@@ -140,11 +140,11 @@ def read_request_line(line: str, problems: list[Problem]) -> tuple[str, str, str
     if not target or (method, version) == ("PRI", "HTTP/2.0"):
         return None
     if f"{method} {target} {version}".rstrip(" ") != line:
-        problems.append(Problem("odd-whitespace", "request", 0, detail=_detail(line)))
+        problems.append(Problem("odd-whitespace", "request", 0, detail=shown(line)))
     if any(character in target for character in _BLANK):
-        problems.append(Problem("space-in-target", "request", len(method) + 1, detail=_detail(target)))
+        problems.append(Problem("space-in-target", "request", len(method) + 1, detail=shown(target)))
     elif not target.isascii() or not target.isprintable():
-        problems.append(Problem("invalid-target", "request", len(method) + 1, detail=_detail(target)))
+        problems.append(Problem("invalid-target", "request", len(method) + 1, detail=shown(target)))
     _note_version(version, "request", problems)
     return method, target, version
 
@@ -170,7 +170,7 @@ def read_status_line(line: str, problems: list[Problem]) -> tuple[str, int, str]
     if status < "100":
         return None
     if before != " " or (between or " ")[0] != " ":
-        problems.append(Problem("odd-whitespace", "response", 0, detail=_detail(line)))
+        problems.append(Problem("odd-whitespace", "response", 0, detail=shown(line)))
     if between is None:
         problems.append(Problem("missing-space-after-status", "response", match.end(3)))
     _note_version(version, "response", problems)
@@ -181,11 +181,11 @@ def _note_version(version: str, side: Flow, problems: list[Problem]) -> None:
     if not version:
         problems.append(Problem("missing-version", side))
     elif version not in ("HTTP/1.1", "HTTP/1.0"):
-        problems.append(Problem("odd-version", side, detail=_detail(version)))
+        problems.append(Problem("odd-version", side, detail=shown(version)))
 
 
 def _method_problems(method: str) -> tuple[Problem, ...]:
-    return () if method in METHODS else (Problem("unknown-method", "request", 0, detail=_detail(method)),)
+    return () if method in METHODS else (Problem("unknown-method", "request", 0, detail=shown(method)),)
 
 
 def _note_line_ends(text: str, side: Flow, offset: int, problems: list[Problem]) -> None:
@@ -218,7 +218,7 @@ def _fold(
     """§5.2: a continued value is joined by one space. §2.2: a line that starts with whitespace right after the start
     line belongs to nothing, and is passed over."""
     if fold is None or not headers:
-        problems.append(Problem("whitespace-before-header", side, at, detail=_detail(line)))
+        problems.append(Problem("whitespace-before-header", side, at, detail=shown(line)))
     else:
         headers[-1][1].append(line.strip(_BLANK))
         problems.append(fold)
@@ -227,13 +227,13 @@ def _fold(
 def _loose_field(line: str, side: Flow, at: int, problems: list[Problem]) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon:
-        problems.append(Problem("no-colon", side, at, detail=_detail(line)))
+        problems.append(Problem("no-colon", side, at, detail=shown(line)))
         return "", ""
     bare = name.rstrip(_BLANK)
     if bare != name:
-        problems.append(Problem("space-before-colon", side, at, detail=_detail(name)))
+        problems.append(Problem("space-before-colon", side, at, detail=shown(name)))
     if not _IS_TOKEN.fullmatch(bare):
-        problems.append(Problem("invalid-header-name", side, at, detail=_detail(bare)))
+        problems.append(Problem("invalid-header-name", side, at, detail=shown(bare)))
     return bare, value.strip(_BLANK)
 
 
@@ -242,5 +242,6 @@ def _lines(text: str, offset: int) -> Iterator[tuple[int, str]]:
         yield offset + match.start(), match.group().removesuffix("\n").removesuffix("\r")
 
 
-def _detail(text: str) -> str:
+def shown(text: str) -> str:
+    """Text from the wire as a problem's detail."""
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from capfile.words import counted
 from replay import urls
-from replay.exchange import Connection, Exchange, Headers, OpaqueConnection, Request
+from replay.exchange import TARGET_CUT, Connection, Exchange, Headers, OpaqueConnection, Request
 from replay.output import har_parts
 from replay.output.escaping import shortened, visible
 
@@ -47,6 +47,9 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     yield _comment(f"{exchange.id}: {request.method} {shortened(request.target, 100)}{status}")
     if not _TOKEN.fullmatch(request.method) or len(request.method) > MAX_ARGUMENT:
         yield _comment("left out: its method is not a token, so curl cannot send it")
+        return
+    if request.target.endswith(TARGET_CUT):
+        yield _comment("left out: only the beginning of its target was seen")
         return
     yield from _omissions(request)
     words = [*_words(request, exchange.connection)]

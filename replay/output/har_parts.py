@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
-from replay.exchange import Connection, Headers
+from replay.exchange import TARGET_CUT, Connection, Headers
 from replay.output.moments import moment as moment  # re-exported: it is one of an archive's parts
 from replay.urls import Target, header_values
 
@@ -34,9 +34,9 @@ def uri(target: Target) -> str:
 
 
 def _escaped(text: str, safe: str) -> str:
-    # Recorded text is latin-1, one character per byte.
-    fixed = _STRAY_PERCENT.sub("%25", text)
-    return quote(fixed.encode("latin-1", "replace"), safe=safe + "%")
+    # Recorded text is latin-1, one character per byte, but for what stands for the rest of a target.
+    parts = _STRAY_PERCENT.sub("%25", text).split(TARGET_CUT)
+    return quote(TARGET_CUT.encode().join(part.encode("latin-1", "replace") for part in parts), safe=safe + "%")
 
 
 def _authority(text: str) -> str:

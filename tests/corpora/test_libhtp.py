@@ -47,6 +47,9 @@ EXPLAINED: dict[str, list[Row]] = {
     "84-response-no-status-headers-2.t": [(["GET", "/", 0, 0, 0], ["unframed"])],
     "85-zero-byte-request-timeout.t": [([None, None, 408, 0, 218], ["bare-lf"])],
     "86-partial-request-timeout.t": [([None, None, 408, 0, 218], ["truncated", "bare-lf"])],
+    "90-request-uri-too-large.t": [
+        (["GET", "/blaaaaaaaaaaaaaaaaaaaaaaaaa…", 414, 0, 139], ["target-cut", "truncated", "bare-lf"])
+    ],
     "91-request-unexpected-body.t": [
         (["POST", "/", 200, 0, 0], []),
         (["GET", "/", 0, 0, 0], ["unframed"]),

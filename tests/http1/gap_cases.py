@@ -163,10 +163,10 @@ GAP_CASES = (
     ),
     Case(
         "in a request line",
-        "method known, next known",
+        "method and the beginning of the target known, next known",
         ((R, b"GET /1"), (R, 8), (R, b".1\r\nHost: h\r\n\r\n"), (S, OK2), *TAIL),
-        (("/1", 200), ("/2", 200)),
-        (G,),
+        (("/1…", 200), ("/2", 200)),
+        (G, "target-cut"),
         (G, "complete"),
     ),
     Case(

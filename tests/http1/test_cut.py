@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
-from replay.exchange import Connection, Exchange
+from replay.document import ExchangeDocument, to_document
+from replay.exchange import TARGET_CUT, Connection, Exchange
 from replay.http1.connection import Http1Connection
+from replay.output import curl, har
+from replay.sending import NotSent, Sender
 from tests.http1.cases import GET, OK2, R, S
 from tests.http1.talk import Lost, Step, events, talk
 
@@ -23,7 +28,8 @@ def joined(*steps: Step) -> list[Exchange]:
     [
         (b"GET /ebpf/ HTTP/1.1\r\nHost: 192.1", "/ebpf/"),
         (b"GET /ebpf/ HTTP/1.1\r\n", "/ebpf/"),
-        (b"GET /a/long/target/that/is/cut/o", "/a/long/target/that/is/cut/o"),
+        (b"GET /whole HT", "/whole"),
+        (b"GET /a/long/target/that/is/cut/o", "/a/long/target/that/is/cut/o…"),
     ],
 )
 def test_a_joined_connection_whose_heads_are_cut_is_an_exchange_with_gaps(request_bytes: bytes, target: str) -> None:
@@ -37,6 +43,30 @@ def test_a_joined_connection_whose_heads_are_cut_is_an_exchange_with_gaps(reques
         (R, len(request_bytes), 300, "snaplen"),
         (S, 32, 300, "snaplen"),
     ]
+
+
+@pytest.mark.parametrize("end", [Lost(9, "snaplen"), "fin"])
+def test_the_beginning_of_a_target_never_looks_like_the_target(end: Lost | str) -> None:
+    """It has a mark behind it that is no latin-1, as all targets are that were sent, wherever it is shown."""
+    (exchange,) = talk((R, b"GET /a/b?c=d HTTP"[:10]), (R, end), (S, OK2)).exchanges
+    assert exchange.request is not None
+    assert [(p.code, p.offset, p.detail) for p in exchange.problems if p.code == "target-cut"] == [
+        ("target-cut", 4, "/a/b?c")
+    ]
+    assert exchange.request.target == "/a/b?c" + TARGET_CUT
+    with pytest.raises(UnicodeEncodeError):
+        TARGET_CUT.encode("latin-1")
+    document = to_document(exchange)
+    assert isinstance(document, ExchangeDocument)
+    assert document.request is not None
+    assert document.request.target == "/a/b?c…"
+    out_of_curl = b"left out: only the beginning of its target"
+    for writer, expected in ((har.write, b"/a/b?c%E2%80%A6"), (curl.write, out_of_curl)):
+        out = io.BytesIO()
+        writer([exchange], out)
+        assert expected in out.getvalue()
+    with pytest.raises(NotSent, match="beginning of its target"):
+        Sender("http://127.0.0.1:9").send(exchange)
 
 
 def test_a_joined_connection_that_ends_inside_a_head_keeps_the_start_line() -> None:
