@@ -1,7 +1,8 @@
 """Which chunks are compressed: those where it costs less processor time than it saves, and others on a small budget.
 
 Writing a byte as it stands costs too (its checksum, the copy into the page cache), and what repeats itself is packed
-faster than it is written. So both ways are measured as they are used. Knows no file and no event.
+faster than it is written. So both ways are measured as they are used. The budget is of time that nobody else wants:
+what is recorded must not be slowed down for a smaller file. Knows no file and no event.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from capfile.codec import Packer
+from recorder.spare import Spare
 
 SHARE: Final = 0.1  # of one CPU's time that compression may cost beyond what it saves
 BURST: Final = 0.1  # s of CPU time that may be saved up
@@ -42,10 +44,12 @@ class Rate:
 
 
 class Compressor:
-    """zstd where it is free, or while its budget lasts: CPU seconds that come in by SHARE of the time that passes."""
+    """zstd where it is free, or while its budget lasts: CPU seconds that come in by SHARE of the time that passes, and
+    are spent where the host has `spare` time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, spare: Callable[[], bool] | None = None) -> None:
         self._packer = Packer()
+        self._spare = spare or Spare(clock)
         self._clock = clock
         self._filled = clock()
         self._budget = BURST
@@ -59,7 +63,7 @@ class Compressor:
         self._filled = now
         if size < FLOOR:
             return False
-        return self._extra() <= 0 or (self._budget > 0 and size <= ring_size // FILL_CEILING)
+        return self._extra() <= 0 or (self._budget > 0 and size <= ring_size // FILL_CEILING and self._spare())
 
     def pack(self, regions: Sequence[memoryview]) -> bytes | None:
         """One zstd frame of all regions; None where that is no smaller."""

@@ -32,7 +32,7 @@ def spent(compressor: Compressor, cost: float, seconds: float) -> None:
 
 def test_costly_compression_stops_when_its_budget_is_spent_and_comes_back() -> None:
     clock = Clock()
-    compressor = Compressor(clock)
+    compressor = Compressor(clock, spare=lambda: True)
     assert compressor.wants(USUAL, RING)
     spent(compressor, DEAR, 2 * BURST)
     assert not compressor.wants(USUAL, RING)
@@ -41,28 +41,36 @@ def test_costly_compression_stops_when_its_budget_is_spent_and_comes_back() -> N
 
 
 def test_compression_that_saves_more_than_it_costs_needs_no_budget() -> None:
-    compressor = Compressor(Clock())
+    compressor = Compressor(Clock(), spare=lambda: True)
     spent(compressor, CHEAP, 100 * BURST)
     assert compressor.wants(USUAL, RING)
     assert compressor.wants(RING, RING)
 
 
+def test_time_that_others_want_is_not_spent() -> None:
+    compressor = Compressor(Clock(), spare=lambda: False)
+    spent(compressor, DEAR, BURST / 10)
+    assert not compressor.wants(USUAL, RING)
+    spent(compressor, CHEAP, 100 * BURST)
+    assert compressor.wants(USUAL, RING)
+
+
 def test_a_ring_that_fills_up_is_not_compressed_at_a_cost() -> None:
-    compressor = Compressor(Clock())
+    compressor = Compressor(Clock(), spare=lambda: True)
     spent(compressor, DEAR, BURST / 10)
     assert compressor.wants(RING // 8, RING)
     assert not compressor.wants(RING // 8 + 1, RING)
 
 
 def test_what_writing_costs_is_measured_too() -> None:
-    compressor = Compressor(Clock())
+    compressor = Compressor(Clock(), spare=lambda: True)
     spent(compressor, DEAR, 2 * BURST)
     compressor.wrote(1 << 30, (1 << 30) * 2 * DEAR, wanted=False)
     assert compressor.wants(USUAL, RING)
 
 
 def test_tiny_regions_are_not_compressed() -> None:
-    assert not Compressor(Clock()).wants(10, RING)
+    assert not Compressor(Clock(), spare=lambda: True).wants(10, RING)
 
 
 def test_frames_of_one_packer_are_read_alone() -> None:

@@ -134,7 +134,7 @@ def test_an_empty_pass_writes_nothing(tmp_path: Path) -> None:
 
 def test_compressed_and_plain_chunks_hold_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    plain, packed = Bench(tmp_path / "plain"), Bench(tmp_path, Compressor(lambda: 0.0))
+    plain, packed = Bench(tmp_path / "plain"), Bench(tmp_path, Compressor(lambda: 0.0, spare=lambda: True))
     for bench in (plain, packed):
         bench.data.event(payload=b"abc" * 300)
         bench.drain.drain_pass()
