@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, ROOT, Row, Section, compiled, ratios, rounds, running, shown
-from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
+from benchmarks.harness import BIN, Row, Section, compiled, ratios, rounds, running, shown
+from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, kept, nothing, ours
 
 EVENT_HEADER = 88  # bytes: struct event without payload
 BODY = 64 << 10  # bytes
@@ -186,13 +186,8 @@ def startup(section: Section, repeats: int) -> None:
             sorted(over)[len(over) // 2] <= 100,
         )
     )
-    with tempfile.TemporaryDirectory(prefix="bench-kept") as folder:
-        program = [BIN / "python", "-I", ROOT / "tests/live/keeping.py", folder, "with-bcc"]
-        _wait_for_recording(program)  # compiles, and keeps
-        starts = rounds(
-            {"compiled": _wait_for_recording, "kept": lambda: _wait_for_recording(program)},
-            repeats,
-        )
+    _wait_for_recording(kept())  # compiles, and keeps
+    starts = rounds({"compiled": _wait_for_recording, "kept": lambda: _wait_for_recording(kept())}, repeats)
     section.rows.append(
         Row(
             "`ebpf-rec capture` from start to recording: at most 2.5 s with the compiler",

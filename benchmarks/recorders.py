@@ -5,12 +5,15 @@ Each records the same processes (or, for tcpdump, the same port of the loopback 
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.harness import BIN, ROOT, cpu_seconds, have, running
@@ -48,6 +51,14 @@ def nothing(server: Server, folder: Path, outcome: Outcome) -> Iterator[None]:
     yield
 
 
+@cache
+def kept() -> list[str | Path]:
+    """`ebpf-rec` with a folder of its own for the compiled program: only the first start of a kind waits for bcc."""
+    folder = tempfile.TemporaryDirectory(prefix="bench-kept")
+    atexit.register(folder.cleanup)
+    return [BIN / "python", "-I", ROOT / "tests/live/keeping.py", folder.name, "with-bcc"]
+
+
 def ours(*options: str) -> Callable[..., object]:
     """`ebpf-rec capture` of the server's processes."""
 
@@ -55,7 +66,7 @@ def ours(*options: str) -> Callable[..., object]:
     def record(server: Server, folder: Path, outcome: Outcome) -> Iterator[None]:
         capture = folder / "ours.cap"
         pids = [word for pid in server.pids for word in ("--pid", str(pid))]
-        words = [BIN / "ebpf-rec", "capture", "-o", capture, "--quiet", "--force", *pids, *options]
+        words = [*kept(), "capture", "-o", capture, "--quiet", "--force", *pids, *options]
         with running(words, capture.exists) as process:
             before = cpu_seconds(process.pid)
             yield
