@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from replay.exchange import Connection, Exchange, ProcessFacts, Request
+from replay.http1.direction import State
 from replay.http1.exchanges import build_exchange, lost_with
-from replay.http1.framer import Framer, State
+from replay.http1.framer import Framer
 from replay.http1.limits import MAX_BODY_KEPT
 from replay.http1.message import Loss
 from replay.http1.pairing import Pairing
@@ -111,7 +112,7 @@ class Http1Connection:
             if response is not None:
                 self.request_framer.position = request.end_position
                 framer.position = response.end_position
-                self.pairing.waited += 2
+                self.pairing.habits.waited += 2
                 self._ordinal += 1
                 return [
                     usual_exchange(
@@ -128,8 +129,8 @@ class Http1Connection:
             if type(event) is Eof:
                 framer = self.request_framer
                 self.pairing.requests_ended(framer.most_hidden if framer.doubt else 0, late=framer.late)
-            if self.pairing.orphans:
-                self.pairing.settle_orphans()
+            if self.pairing.unsettled.orphans:
+                self.pairing.unsettled.settle_orphans()
         else:
             self.response_framer.feed(event)
             if type(event) is Eof:
@@ -147,7 +148,7 @@ class Http1Connection:
             if framer.state is State.HELD:
                 framer.abandon()
             exchanges += self.feed(flow, Eof(max(framer.position, 0), time, "end-of-capture"))
-        self.unplaced += [*self.request_framer.losses, *self.response_framer.losses, *self.pairing.unstated]
+        self.unplaced += [*self.request_framer.losses, *self.response_framer.losses, *self.pairing.inference.unstated]
         if self.handover is None and not self._ordinal and self._seen():
             self.handover = Handover(UNKNOWN, "not-http", 0, 0, time)
         return exchanges

@@ -7,7 +7,8 @@ from typing import Final, Literal, Protocol
 from msgspec.structs import replace
 
 from replay.exchange import Informational, Problem
-from replay.http1.framer import Framer, State
+from replay.http1.direction import State
+from replay.http1.framer import Framer
 from replay.http1.framing import NO_BODY, UNKNOWN, Framing, request_framing, response_framing
 from replay.http1.grammar import Head
 from replay.http1.heads import RequestHead, ResponseHead
@@ -169,13 +170,13 @@ class ResponseSide:
     def framing(self, message: Message) -> Framing:
         """§6.3 for responses; where header fields are missing, a length may have been declared in them."""
         assert self._slot is not None
-        self._owner.pairing.place(self._slot)
+        self._owner.pairing.inference.place(self._slot)
         head, slot = message.head, self._current()
         assert isinstance(head, ResponseHead)
         assert slot is not None
         self._owner.in_doubt = False
         if slot.request is None and not slot.request_lost:
-            slot.problems += as_problems(self._owner.request_framer.pass_over(), "request")
+            slot.problems += as_problems(self._owner.request_framer.give_up_losses(), "request")
         if head.status == 101:
             return NO_BODY
         declared = message.declared
@@ -202,7 +203,7 @@ class ResponseSide:
             self._slot = None
             self._owner.pairing.leave_uncounted(slot, message)
             return
-        self._owner.pairing.place(slot)
+        self._owner.pairing.inference.place(slot)
         slot = slot.became or slot
         if isinstance(head, ResponseHead):
             if 100 <= head.status < 200 and head.status != 101 and not message.truncated:
@@ -216,7 +217,7 @@ class ResponseSide:
 
     def _interim(self, slot: Slot, message: Message, head: ResponseHead) -> None:
         """RFC 9110 §15.2: any number of 1xx responses may come before the final one."""
-        self._owner.pairing.interim_seen = True
+        self._owner.pairing.habits.interim_seen = True
         slot.problems.extend(message.problems)
         slot.response = None
         slot.interim = message

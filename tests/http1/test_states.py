@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.http1.connection import Http1Connection
-from replay.http1.framer import TRANSITIONS, State
+from replay.http1.direction import State
+from replay.http1.framer import TRANSITIONS
 from replay.stream import Bytes, Eof, Flow, Gap, StreamEvent
 from tests.http1.cases import GET, GET2, OK2, R, S, chunked, request
 from tests.http1.talk import SERVER, Lost, Step, events, talk
