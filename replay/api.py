@@ -30,8 +30,9 @@ _BY_KEYWORD: Final = {name.replace(".", "_"): row for name, row in FIELDS.items(
 def open(*paths: str | os.PathLike[str], side: SidePolicy = "auto") -> Capture:
     """The capture in these files (segments of one recording, or several recordings, in their order).
 
-    `side` is "auto" (a connection recorded at both ends is seen once, as its server saw it), "server", "client" or
-    "both". Raises OSError and CapfileError as they are found: a file that is none when it is iterated.
+    `side` is "auto" (a connection recorded at both ends is seen once: as its server saw it, or its client where that
+    end alone missed nothing), "server", "client" or "both". Raises OSError and CapfileError as they are found: a file
+    that is none when it is iterated.
     """
     return Capture([os.fspath(path) for path in paths], side)
 

@@ -12,13 +12,15 @@ from typing import Any, Final, Literal, Protocol
 
 from capfile.event import Direction, Flag, SocketFacts
 from replay.addresses import Addresses, addresses, ends
+from replay.both_ends import MAX_HELD_IN_ALL, BothEnds, End, is_shown
 from replay.dispatch import Conversation
 from replay.exchange import Connection, ProcessFacts
 from replay.processes import Processes
 from replay.stream import Bytes, Eof, Flow, Side, StreamEvent
 from replay.streams import SocketState, Step
 
-# "auto" shows an exchange that was recorded at both ends once, as the server saw it.
+# "auto" shows an exchange that was recorded at both ends once: as the server saw it, or the client if that end alone
+# missed nothing of the connection.
 SidePolicy = Literal["auto", "server", "client", "both"]
 MAX_UNDECIDED_BYTES: Final = 64 << 10  # of a socket of unknown side: a request line is far shorter
 NO_ADDRESSES: Final = Addresses("inet", "", "")
@@ -39,19 +41,34 @@ class Listener(Protocol):
         """Take one event; what it finished."""
         ...
 
+    def leave(self) -> None:
+        """It has ended, and what it gave is not wanted."""
+
 
 MakeListener = Callable[[Connection, ProcessFacts | None, int], Listener]
 
 
-class _End:
+class _End(End):
     """A socket as this stage knows it."""
 
-    __slots__ = ("addresses", "conversation", "key", "pending", "pending_bytes", "request_direction", "shown", "twin")
+    __slots__ = (
+        "addresses",
+        "both",
+        "conversation",
+        "key",
+        "pending",
+        "pending_bytes",
+        "request_direction",
+        "shown",
+        "twin",
+    )
 
     def __init__(self) -> None:
+        super().__init__()
         self.addresses = NO_ADDRESSES
         self.key: Hashable = None
         self.twin = False  # the other end of the connection is recorded too
+        self.both: BothEnds | None = None  # while it is not decided which of the two is shown
         self.conversation: Listener | None = None
         self.request_direction = 0
         self.shown = True
@@ -69,13 +86,19 @@ class Connections:
         side: SidePolicy = "auto",
         prefix: str = "",
         listener: MakeListener = Conversation,
+        *,
+        patient: bool = True,
     ) -> None:
+        """`patient`: nobody waits for the results of a connection that goes on."""
         self._listener = listener
         self._processes = processes
         self._clock_offset_ns = clock_offset_ns
         self._policy = side
         self._prefix = prefix
+        self._patient = patient
         self._living: dict[Hashable, _End] = {}
+        self._undecided_ends: dict[int, BothEnds] = {}  # by their identity
+        self._held = 0  # bytes of them
 
     def feed(self, step: Step) -> list[Any]:
         """Take one step of one socket; what it finished."""
@@ -94,7 +117,13 @@ class Connections:
             results = self._undecided(socket, end, direction, event)
         else:
             results = conversation.feed("request" if direction == end.request_direction else "response", event)
-        return results if end.shown else []
+        if type(event) is not Bytes:
+            end.note(event)
+        return results if end.shown else self._hidden(end, event, results)
+
+    def finish(self) -> list[Any]:
+        """Nothing follows, or too much is held: decide now."""
+        return [result for both in [*self._undecided_ends.values()] for result in self._decide(both)]
 
     # -- addresses and the other end
 
@@ -112,9 +141,42 @@ class Connections:
             self._living[key] = end
         twin = self._living.get(other) if other is not None else None
         if twin is not None and twin is not end:
+            if self._policy == "auto" and self._patient and not (end.twin or twin.twin):
+                end.both = twin.both = both = BothEnds((end, twin))
+                self._undecided_ends[id(both)] = both
             for each in (end, twin):
                 each.twin = True
                 self._decide_shown(each)
+
+    def _hidden(self, end: _End, event: StreamEvent, results: list[Any]) -> list[Any]:
+        """Results of an end that is not shown, or not yet."""
+        both = end.both
+        if both is None:
+            self._leave(end)
+            return []
+        before = both.weight
+        over = both.hold(end, event, results)
+        self._held += both.weight - before
+        if self._held > MAX_HELD_IN_ALL:
+            return self.finish()
+        return self._decide(both) if over else []
+
+    def _leave(self, end: _End) -> None:
+        if end.ended == 2 and end.conversation is not None:
+            end.conversation.leave()
+
+    def _decide(self, both: BothEnds) -> list[Any]:
+        """Which of the two ends is shown from now on; what was held of it."""
+        side = both.decide()
+        del self._undecided_ends[id(both)]
+        self._held -= both.weight
+        for each in both.ends:
+            assert isinstance(each, _End)
+            each.both = None
+            each.shown = is_shown(each.side, side)
+            if not each.shown:
+                self._leave(each)
+        return both.release()
 
     def _forget(self, end: _End) -> None:
         if end.key is not None and self._living.get(end.key) is end:
@@ -124,7 +186,10 @@ class Connections:
         if self._policy == "both" or end.conversation is None:
             return
         side = end.conversation.connection.side
-        end.shown = not (end.twin and side == "client") if self._policy == "auto" else side == self._policy
+        if end.both is not None:
+            end.shown = False
+        else:
+            end.shown = not (end.twin and side == "client") if self._policy == "auto" else side == self._policy
 
     # -- which side
 
@@ -163,6 +228,8 @@ class Connections:
             opened_at=socket.opened_at,
         )
         process = self._processes.facts(socket.tgid, socket.opened_at) if socket.tgid else None
+        end.side = side
+        end.missed |= connection.joined_midstream
         end.conversation = self._listener(connection, process, self._clock_offset_ns)
         self._decide_shown(end)
 

@@ -80,6 +80,9 @@ class Conversation:
         """Whether both flows have had their Eof."""
         return not self._open
 
+    def leave(self) -> None:
+        """Nobody hears it any more."""
+
     def feed(self, flow: Flow, event: StreamEvent) -> list[Result]:
         """Take one event; what it finished."""
         layer = self._layer

@@ -92,9 +92,10 @@ class _Far:
     def feed(self, flow: Flow, event: StreamEvent) -> list[tuple[_Worker, int, Flow, StreamEvent]]:
         if type(event) is Eof:
             self._open -= 1
-            if not self._open:
-                self._worker.over.append(self._key)
         return [(self._worker, self._key, flow, event)]
+
+    def leave(self) -> None:
+        self._worker.over.append(self._key)
 
 
 class _Workers:
@@ -173,7 +174,7 @@ class _Worker:
 
     def __init__(self, process: BaseProcess, pipe: Pipe) -> None:
         self.batch: list[Task] = []
-        self.over: list[int] = []  # conversations of which nothing follows, but for what is about to be told
+        self.over: list[int] = []  # conversations that hear nothing any more, but for what is about to be told
         self.unanswered: deque[int] = deque()  # the first number of each batch that was sent
         self.lines: list[Line] = []
         self._process = process

@@ -49,7 +49,8 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
     ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)
     streams = Streams(ledger)
-    connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener)
+    patient = not isinstance(recording, Followed)
+    connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener, patient=patient)
     for run in ordered_runs(recording.frames(), outlook, ledger):
         for item in run:
             if type(item) is Event and (next_step := streams.next_in_order(item)) is not None:
@@ -60,6 +61,7 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
                 yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)
+    yield from connections.finish()
 
 
 class _Tap:
@@ -74,6 +76,9 @@ class _Tap:
     @property
     def ended(self) -> bool:
         return not self._open
+
+    def leave(self) -> None:
+        """Nobody hears it any more."""
 
     def feed(self, flow: Flow, event: StreamEvent) -> list[Passage]:
         self._open -= isinstance(event, Eof)

@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--side",
         choices=["auto", "server", "client", "both"],
         default="auto",
-        help="of connections recorded at both ends; auto: once, as the server saw it",
+        help="of connections recorded at both ends; auto: once, as the server saw it, or the client if that is whole",
     )
     parser.add_argument("--connection", metavar="ID", action="append", help="only this connection (may be repeated)")
     when = 'a time ("2026-11-22T10:00:00.5Z"), or a duration since the recording began ("1.5s", "200ms", "3m")'
