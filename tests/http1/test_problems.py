@@ -6,7 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from replay.problems import PROBLEMS, page
+import pytest
+from msgspec.structs import replace
+
+from replay.problems import PROBLEMS, ProblemCode, page
+from replay.stream import Flow
 from tests.http1.cases import CASES, GET, GET2, LENGTH, OK2, R, S, chunked
 from tests.http1.gap_cases import GAP_CASES
 from tests.http1.talk import SERVER, Step, talk
@@ -24,6 +28,39 @@ ODDITIES: tuple[tuple[Step, ...], ...] = (
     ((R, GET), (S, LENGTH % b"40" + b"x" * 40)),
     ((R, GET), (S, b"HTTP/1.1 102 Processing\r\n\r\n" * 1100 + OK2)),
 )
+
+
+def codes_of(example: tuple[str, ...]) -> set[str]:
+    """Those that the reader names when it hears the example of a row."""
+    joined = example[0] == "(joined)"
+    steps = [step for each in example[joined:] for step in _steps(each)]
+    heard = talk(*steps, connection=replace(SERVER, joined_midstream=joined))
+    beside = {"undecided-tunnel"} & {loss.code for loss in heard.unplaced}  # which no exchange can state
+    return {code for codes in heard.codes for code in codes} | beside
+
+
+def _steps(written: str) -> list[Step]:
+    """`> GET …`, `< (40)`, `> A: b\\r\\n {65}`."""
+    flow: Flow = "request" if written[0] == ">" else "response"
+    what, _, count = written[2:].partition(" {")
+    if what.startswith("("):
+        return [(flow, int(what[1:-1]))]
+    raw = what.encode("latin-1").decode("unicode_escape").encode("latin-1")
+    return [(flow, raw * int(count.removesuffix("}") or 1))]
+
+
+@pytest.mark.parametrize("code", PROBLEMS, ids=NAMES)
+def test_the_example_of_a_row_is_one(code: ProblemCode) -> None:
+    assert code.name in codes_of(code.example)
+    assert code.rule
+
+
+@pytest.mark.parametrize("code", PROBLEMS, ids=NAMES)
+def test_no_part_of_an_example_can_be_left_out(code: ProblemCode) -> None:
+    """It is the smallest: without one of its steps it shows something else."""
+    for at in range(len(code.example)):
+        fewer = code.example[:at] + code.example[at + 1 :]
+        assert not fewer or code.name not in codes_of(fewer), fewer
 
 
 def raised() -> set[str]:
