@@ -209,7 +209,7 @@ def _loose_fields(text: str, side: Flow, offset: int, problems: list[Problem], *
         else:
             field = _loose_field(line, side, at, problems)
             headers.append((field[0], [field[1]]))
-    return tuple([(name, " ".join(values)) for name, values in headers if name or values != [""]])
+    return tuple([(name, " ".join(values).strip(_OWS)) for name, values in headers if name or values != [""]])
 
 
 def _fold(

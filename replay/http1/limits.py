@@ -62,6 +62,9 @@ MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 # Bytes after a CONNECT that wait for its answer (an eager TLS hello is 0.5 to 2 KiB).
 MAX_HELD_BYTES: Final = 1024 * 1024
 
+# Reads and gaps that such bytes come in: one of a single byte weighs a hundred.
+MAX_HELD_EVENTS: Final = 16 * 1024
+
 # Parsed heads are remembered, because clients and servers repeat themselves. Few and small ones: where nothing repeats,
 # each new head pushes out an old one, and a memory that the processor's cache does not hold costs more than it saves
 # (with 2,048 heads, replay of varied traffic took a fifth longer than with 256).

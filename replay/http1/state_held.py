@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from replay.http1.direction import Direction, State
-from replay.http1.limits import MAX_HELD_BYTES
+from replay.http1.limits import MAX_HELD_BYTES, MAX_HELD_EVENTS
 from replay.http1.message import Loss
-from replay.stream import Bytes, Eof, Gap
+from replay.stream import Bytes, Eof, Gap, StreamEvent
 
 
 def hold(direction: Direction) -> None:
@@ -44,17 +44,17 @@ def hand_over(direction: Direction) -> None:
 
 def read_held(direction: Direction, at: int) -> int:
     """Hold what was seen, up to a bound."""
-    direction.held.append(Bytes(direction.base + at, direction.time, direction.data[at:]))
     direction.held_bytes += len(direction.data) - at
-    if direction.held_bytes > MAX_HELD_BYTES:
-        abandon(direction)
-        direction.lose()
+    hold_event(direction, Bytes(direction.base + at, direction.time, direction.data[at:]))
     return len(direction.data)
 
 
-def hold_event(direction: Direction, event: Gap | Eof) -> None:
-    """Hold a gap or the end: its place among the bytes counts."""
+def hold_event(direction: Direction, event: StreamEvent) -> None:
+    """Hold a gap or the end as well: its place among the bytes counts."""
     direction.held.append(event)
+    if direction.held_bytes > MAX_HELD_BYTES or len(direction.held) > MAX_HELD_EVENTS:
+        abandon(direction)
+        direction.lose()
 
 
 def finish(direction: Direction, eof: Eof) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +45,68 @@ def test_no_text_output_holds_a_control_character(form, capture, capfdbinary):
     assert not (re.search("[\x00-\x09\x0b-\x1f]", out) if form == "jsonl" else UNSAFE.search(out))
 
 
-@pytest.mark.parametrize("words", [["stats"], ["stats", "--format", "json"], ["verify"], ["show", "1-1"]])
+COMMANDS = [
+    ["stats"],
+    ["stats", "--format", "json"],
+    ["verify"],
+    ["verify", "--json"],
+    ["show", "1-1"],
+    ["info"],
+    ["dump"],
+    ["show", "--side", "both"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_no_command_for_eyes_prints_a_control_character(words, capture, capfd):
     command, *options = words
     main([command, capture, *options])
+    told = capfd.readouterr()
+    assert told.out
+    assert not UNSAFE.search(told.out + told.err)
+
+
+def test_neither_does_what_compares_two_recordings(capture, tmp_path, capfd):
+    other = tmp_path / "other.cap"
+    made = Capture()
+    made.process(66, comm="\x1b[31mevil").accept("/run/\x1b[2J.sock").receive(
+        b"GET /" + ESCAPES.replace(b" ", b"+") + b" HTTP/1.1\r\nHost: " + ESCAPES + b"\r\n\r\n"
+    ).send(
+        b"HTTP/1.1 404 " + ESCAPES + b"\r\nContent-Type: x" + ESCAPES + b"\r\nContent-Length: 3\r\n\r\n\x1b[2"
+    ).close()
+    made.write(other)
+    assert main(["diff", capture, str(other)]) == 1
     assert not UNSAFE.search(capfd.readouterr().out)
+    main(["test", str(tmp_path), "--update"])
+    other.write_bytes(Path(capture).read_bytes())
+    assert main(["test", str(tmp_path)]) == 1
+    told = capfd.readouterr()
+    assert "\\x1b" in told.out
+    assert not UNSAFE.search(told.out + told.err)
+
+
+@pytest.mark.parametrize(
+    "command", ["show", "verify", "stats", "info", "dump", "test", "diff", "slice", "merge", "redact"]
+)
+def test_a_name_of_a_file_does_nothing_to_a_terminal(command, tmp_path, capfd):
+    """Neither one that is no capture nor one that is not there."""
+    (tmp_path / "\x1b[31mno.cap").write_bytes(b"no capture\x1b[2J")
+    for name in ("\x1b[31mno.cap", "\x1b]0;gone\x07.cap"):
+        path = str(tmp_path / name)
+        more = (
+            [path]
+            if command == "diff"
+            else []
+            if command in ("show", "verify", "stats", "info", "dump", "test")
+            else ["-o", path + "o"]
+        )
+        try:
+            status = main([command, path, *more])
+        except SystemExit as stopped:
+            status = stopped.code
+        told = capfd.readouterr()
+        assert status
+        assert not UNSAFE.search(told.out + told.err), command
 
 
 @pytest.mark.parametrize("form", TEXTUAL)
