@@ -10,7 +10,7 @@ complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l follow-forks -l
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -s o -l output -r -d 'a file, a FIFO, or - (default: recording.cap)'
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l force -d 'replace an existing output'
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l user -r -d 'who to become after attaching (default: who called sudo, else who runs this)'
-complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l compress -l no-compress -d 'zstd while it keeps up'
+complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l compress -l no-compress -d 'zstd where the host has time to spare'
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l ring-size -r -d 'memory per CPU for data (default: 64M, less if scarce)'
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l redact -l no-redact -d 'tokens instead of the values of Authorization, Cookie, Set-Cookie, Proxy-Authorization, before anything is written'
 complete -c ebpf-rec -n '__fish_seen_subcommand_from capture' -l redact-header -r -d 'with --redact: this header too (repeat)'
