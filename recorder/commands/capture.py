@@ -43,7 +43,9 @@ def _where(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-o", "--output", default=DEFAULT_OUTPUT, help="a file, a FIFO, or - (default: %(default)s)")
     group.add_argument("--force", action="store_true", help="replace an existing output")
     group.add_argument("--user", help="who to become after attaching (default: who called sudo, else who runs this)")
-    group.add_argument("--compress", action=argparse.BooleanOptionalAction, default=True, help="zstd where the host has time to spare")
+    group.add_argument(
+        "--compress", action=argparse.BooleanOptionalAction, default=True, help="zstd where the host has time to spare"
+    )
     group.add_argument("--ring-size", type=parse_size, help="memory per CPU for data (default: 64M, less if scarce)")
     group.add_argument(
         "--redact",

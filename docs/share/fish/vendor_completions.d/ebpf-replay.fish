@@ -5,7 +5,7 @@ complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l format -x -a 't
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -s o -l output -r -d 'write there instead of standard output, mode 0600'
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l force -d 'replace OUT if it is there: once the new file is whole, and only a file of your own'
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l filter -r -d 'only matching exchanges (see filter-help)'
-complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l side -x -a 'auto server client both' -d 'of connections recorded at both ends; auto: once, as the server saw it'
+complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l side -x -a 'auto server client both' -d 'of connections recorded at both ends; auto: once, as the server saw it, or the client if that is whole'
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l connection -r -d 'only this connection (may be repeated)'
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l from -r -d 'only exchanges started then or later: a time ("2026-11-22T10:00:00.5Z"), or a duration since the recording began ("1.5s", "200ms", "3m")'
 complete -c ebpf-replay -n '__fish_seen_subcommand_from show' -l to -r -d 'only exchanges started then or earlier'
