@@ -1,12 +1,11 @@
-"""`python -m benchmarks [--full]`: all benchmarks, then the report. The quick form takes under 10 minutes."""
+"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes under 10 minutes."""
 
 from __future__ import annotations
 
-import sys
-
 from benchmarks import consumer, offline, report, server
+from benchmarks.harness import full_form
 
-full = "--full" in sys.argv
+full = full_form(__doc__)
 for part in (server, consumer, offline):
     print(part.__name__, flush=True)
     part.main(full)

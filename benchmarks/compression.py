@@ -1,12 +1,11 @@
 """Chunk compression: ratio, and CPU cost of packing and unpacking, at several zstd levels.
 
-`python benchmarks/compression.py [FILE ...]` (default: the fixtures). Ring bytes of all chunks are put together
-and cut into chunks of one size again, as a recorder under load drains them.
+Ring bytes of all chunks are put together and cut into chunks of one size again, as a recorder under load drains them.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -30,7 +29,9 @@ def ring_bytes(paths: list[Path]) -> bytes:
 
 def main() -> None:
     """Measure and print a table."""
-    paths = [Path(name) for name in sys.argv[1:]] or sorted(Path("fixtures").glob("*.cap"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="captures (default: the fixtures)")
+    paths = parser.parse_args().files or sorted(Path("fixtures").glob("*.cap"))
     data = ring_bytes(paths)
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
     rounds = max(1, REPEAT_UNTIL // max(1, len(data)))

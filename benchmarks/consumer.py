@@ -7,14 +7,13 @@ import random
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, compiled, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, compiled, full_form, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, kept, nothing, ours
 
 EVENT_HEADER = 88  # bytes: struct event without payload
@@ -222,4 +221,4 @@ def main(full: bool) -> None:
 
 
 if __name__ == "__main__":
-    main("--full" in sys.argv)
+    main(full_form(__doc__))

@@ -5,6 +5,7 @@ A number is only compared with a number of the same round: the machine drifts, r
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -23,6 +24,16 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv/bin"
 RESULTS = ROOT / ".cache/bench"
 TICKS = os.sysconf("SC_CLK_TCK")
+# Installed programs have their bytecode; compiling the sources anew would be a third of each start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def full_form(what: str | None) -> bool:
+    """Whether the command line asks for the full form; `--help` says `what` the benchmark is."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the full form: more rounds and larger inputs")
+    full: bool = parser.parse_args().full
+    return full
 
 
 @dataclass
@@ -117,6 +128,13 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], grace: fl
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"benchmark: {process.args} did not start")
         time.sleep(0.02)
+
+
+def timed(name: str, part: Callable[[], object]) -> None:
+    """Run a part of a benchmark, and say how long it took."""
+    started = time.perf_counter()
+    part()
+    print(f"  ({name}: {time.perf_counter() - started:.0f} s)", flush=True)
 
 
 def have(*programs: str) -> bool:

@@ -1,12 +1,13 @@
 """A large synthetic capture, listed, verified and replayed: time and peak memory of each, in a process of its own.
 
-`python benchmarks/large_file.py [GIB] [FOLDER]`. The file (default 2 GiB, plain chunks; the same compressed afterwards)
-is written by the project's own writer from one drain's worth of exchanges, with positions, times, sequence numbers and
-generations moved on for each chunk, so that all of it is one valid recording.
+The file (plain chunks; the same compressed afterwards) is written by the project's own writer from one drain's worth of
+exchanges, with positions, times, sequence numbers and generations moved on for each chunk, so that all of it is one
+valid recording.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -94,8 +95,11 @@ def measure(words: list[str]) -> dict[str, float]:
 
 def main() -> None:
     """Write, measure, print a table."""
-    gib = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
-    folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".cache")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gib", nargs="?", type=float, default=2.0, metavar="GIB", help="bytes of rings (default: 2)")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(".cache"), help="for the file (default: .cache)")
+    arguments = parser.parse_args()
+    gib, folder = arguments.gib, arguments.folder
     folder.mkdir(exist_ok=True)
     print("| chunks | file | command | seconds | MB/s of rings | exchanges/s | peak memory |")
     print("|---|---|---|---|---|---|---|")

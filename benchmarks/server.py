@@ -7,14 +7,13 @@ import random
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, cpu_seconds, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, cpu_seconds, full_form, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
 
 NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; user root;
@@ -185,4 +184,4 @@ def _report(section: Section, title: str, target: float, result: tuple[object, .
 
 
 if __name__ == "__main__":
-    main("--full" in sys.argv)
+    main(full_form(__doc__))

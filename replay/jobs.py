@@ -27,7 +27,6 @@ from replay.pipeline import listen
 from replay.source import prefixes, recordings
 from replay.stream import Bytes, Eof, Flow, StreamEvent
 
-MAX_JOBS: Final = 64
 # An event waits until so many, or so many bytes, go to its worker together, or until so many were heard by all.
 BATCH: Final = 256
 BATCH_BYTES: Final = 1 << 20

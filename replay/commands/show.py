@@ -18,8 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from replay import filter as filters
-from replay import jobs, remarks
+from replay import remarks
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.events import FOREVER
@@ -32,6 +31,7 @@ from replay.output.opening import FORCE_HELP, opened
 from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
 
+MAX_JOBS: Final = 64
 # Formats whose output is one line per item: these can be made by several processes.
 _BY_LINE: Final = {"table": table.encoder, "jsonl": jsonl.encoder}
 EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
@@ -144,8 +144,8 @@ def _output(arguments: argparse.Namespace, files: list[str]) -> AbstractContextM
 
 
 def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str]) -> None:
-    if not 1 <= arguments.jobs <= jobs.MAX_JOBS:
-        raise UsageError(f"--jobs takes a number from 1 to {jobs.MAX_JOBS}")
+    if not 1 <= arguments.jobs <= MAX_JOBS:
+        raise UsageError(f"--jobs takes a number from 1 to {MAX_JOBS}")
     if arguments.format not in _BY_LINE or arguments.follow or ids or arguments.connection or arguments.evidence:
         raise UsageError("--jobs is for whole recordings as table or jsonl")
     for name in files:
@@ -156,6 +156,8 @@ def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str])
 def _in_parallel(
     arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool], stack: ExitStack
 ) -> None:
+    from replay import jobs  # what most runs do not use is not loaded: it would be an eighth of their start
+
     out = stack.enter_context(_output(arguments, files))
     if arguments.format == "table":
         out.write(table.heading(out))
@@ -247,6 +249,8 @@ def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callabl
         last = moment_ns(arguments.last, began) if arguments.last else 1 << 65
         tests.append(lambda item: isinstance(item, Exchange) and first <= item.started_at <= last)
     if arguments.filter:
+        from replay import filter as filters  # likewise
+
         matches = filters.compile(arguments.filter)
         tests.append(lambda item: isinstance(item, Exchange) and matches(item))
     return lambda item: all(test(item) for test in tests)

@@ -1,7 +1,8 @@
 """Both directions of one connection in, exchanges out. It wires two framers to the pairing and keeps their order.
 
-While nothing is unfinished or in doubt, a request that may be half of a usual exchange is put aside; with its answer it
-is one, and neither the framers nor the pairing hear of it. If something else comes, they hear of both.
+While nothing is unfinished or in doubt, a request that may be half of a usual exchange is put aside, and so is the
+beginning of its answer; with all of the answer it is one, and neither the framers nor the pairing hear of it. If
+something else comes, they hear of everything.
 Knows no file and no socket. Whatever the peers send is data: nothing here raises because of it.
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from replay.exchange import Connection, Exchange, ProcessFacts, Request
+from replay.exchange import Connection, Exchange, ProcessFacts, Request, Response
 from replay.http1.direction import State
 from replay.http1.exchanges import build_exchange, lost_with
 from replay.http1.framer import Framer
@@ -21,7 +22,7 @@ from replay.http1.message import Loss
 from replay.http1.pairing import Pairing
 from replay.http1.sides import Cause, RequestSide, ResponseSide
 from replay.http1.slot import Slot
-from replay.http1.usual import usual_exchange, whole_request, whole_response
+from replay.http1.usual import Answer, usual_answer, usual_exchange, whole_request, whole_response
 from replay.recognise import EMPTY, HTTP1, UNDECIDED, UNKNOWN, recognise
 from replay.stream import Bytes, Eof, Flow, StreamEvent
 
@@ -69,6 +70,7 @@ class Http1Connection:
         self._careful = careful
         self._at_rest = False  # known to be so; False: not known
         self._aside: tuple[Bytes, Request] | None = None  # read at rest, and not told to the framers yet
+        self._begun: Answer | None = None  # likewise: the beginning of its response
         joined = connection.joined_midstream
         server = connection.side == "server"
         self.request_side, self.response_side = RequestSide(self), ResponseSide(self)
@@ -106,20 +108,34 @@ class Http1Connection:
         """What comes after a request that was put aside: its response, or a reason to read both with all care."""
         asked, request = aside
         self._aside = None
-        framer = self.response_framer
-        if flow == "response" and type(event) is Bytes and framer.position in (event.position, -1):
-            response = whole_response(event, request.method, self._keep)
-            if response is not None:
-                self.request_framer.position = request.end_position
-                framer.position = response.end_position
-                self.pairing.habits.waited += 2
-                self._ordinal += 1
-                return [
-                    usual_exchange(
-                        request, response, self.connection, self.process, self._clock_offset_ns, self._ordinal
-                    )
-                ]
-        return [*self._read("request", asked), *self._read(flow, event)]
+        begun, self._begun = self._begun, None
+        if flow == "response" and type(event) is Bytes:
+            answer, rest = self._answer(begun, event, request)
+            if answer is not None and answer.missing == (0 if rest is None else len(rest.data)):
+                return [self._usual(request, whole_response(answer, rest))]
+            if answer is not None and rest is None:
+                self._aside, self._begun = aside, answer
+                return []
+        exchanges = self._read("request", asked)
+        if begun is not None:
+            exchanges += self._read("response", begun.first)
+        return exchanges + self._read(flow, event)
+
+    def _answer(self, begun: Answer | None, event: Bytes, request: Request) -> tuple[Answer | None, Bytes | None]:
+        """A usual response as far as it has come, and its second event if this is one."""
+        if begun is None:
+            follows = self.response_framer.position in (event.position, -1)
+            return usual_answer(event, request.method, self._keep) if follows else None, None
+        follows = event.position == begun.first.position + len(begun.first.data)
+        return begun if follows else None, event
+
+    def _usual(self, request: Request, response: Response) -> Exchange:
+        """An exchange past the framers and the pairing, which are as if they had read it."""
+        self.request_framer.position = request.end_position
+        self.response_framer.position = response.end_position
+        self.pairing.habits.waited += 2
+        self._ordinal += 1
+        return usual_exchange(request, response, self.connection, self.process, self._clock_offset_ns, self._ordinal)
 
     def _read(self, flow: Flow, event: StreamEvent) -> list[Exchange]:
         """Any event, with everything that can be the matter."""
@@ -144,6 +160,9 @@ class Http1Connection:
         if self._aside is not None:
             (asked, _), self._aside = self._aside, None
             exchanges += self._read("request", asked)
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            exchanges += self._read("response", begun.first)
         for flow, framer in zip(FLOWS, (self.request_framer, self.response_framer), strict=True):
             if framer.state is State.HELD:
                 framer.abandon()

@@ -1,5 +1,6 @@
 """The usual exchange, read in one step: a request that one call carried whole, answered by a response that one call
-carried whole, and nothing about either that concerns what comes after them.
+carried whole, or two (the head, and perhaps some of the body, before the rest of it), and nothing about either that
+concerns what comes after them.
 
 Most of what servers do looks like this, so it is worth a way of its own past the framers and the pairing. It decides
 nothing that they would decide otherwise; None is the answer to anything else, which is then theirs.
@@ -10,9 +11,11 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
+from msgspec import Struct
+
 from replay.exchange import Body, Connection, Exchange, ProcessFacts, Request, Response
 from replay.http1.bodies import EMPTY_BODY
-from replay.http1.heads import METHODS, strict_request_line
+from replay.http1.heads import METHODS, ResponseHead, strict_request_line
 from replay.http1.limits import MAX_HEAD_BYTES, MAX_REMEMBERED_HEAD_BYTES
 from replay.http1.remembered import request_fields, strict_response
 from replay.stream import Bytes
@@ -45,12 +48,21 @@ def whole_request(event: Bytes, keep: int) -> Request | None:
     return Request(method, target, version, headers, body, (), data[:stop], position, position + len(data), time, time)
 
 
-def whole_response(event: Bytes, method: str, keep: int) -> Response | None:
-    """The final response to a request of this method that is exactly this event, likewise."""
+class Answer(Struct, frozen=True, gc=False):
+    """A usual response that `first` begins."""
+
+    first: Bytes
+    head: ResponseHead
+    body: int  # index in `first.data` where it begins
+    length: int  # of the body
+    missing: int  # bytes of it that `first` has not
+
+
+def usual_answer(event: Bytes, method: str, keep: int) -> Answer | None:
+    """The final response to a request of this method that this event begins, likewise."""
     data = event.data
     stop = data.find(_END, 0, MAX_HEAD_BYTES) + 4
-    raw = data[:stop]
-    strict = strict_response(raw)
+    strict = strict_response(data[:stop])
     if strict is None:
         return None
     head, declared = strict
@@ -59,17 +71,30 @@ def whole_response(event: Bytes, method: str, keep: int) -> Response | None:
         return None
     framing = declared.framing
     if method == "HEAD" or status == 204 or status == 304:
-        body = _body(data, stop, 0, keep)
+        length = 0
     elif framing is None:
         return None
     else:
-        body = _body(data, stop, framing.length, keep)
-    if body is None:
-        return None
-    position, time = event.position, event.time
+        length = framing.length
+    missing = stop + length - len(data)
+    return None if missing < 0 or length > keep else Answer(event, head, stop, length, missing)
+
+
+def whole_response(answer: Answer, rest: Bytes | None) -> Response:
+    """The response of which nothing is missing but, perhaps, what `rest` has."""
+    first, head, stop = answer.first, answer.head, answer.body
+    data, position, time = first.data, first.position, first.time
+    end, last, pause, pause_ended = position + len(data), time, 0, 0
+    content = data[stop:]
+    if rest is not None:
+        content += rest.data
+        end, last = end + len(rest.data), rest.time
+        if last > time:
+            pause, pause_ended = last - time, rest.position
+    body = Body(len(content), len(content), content, sha256(content).hexdigest()) if content else EMPTY_BODY
     return Response(
-        status, head.reason, head.version, head.headers, body, (), (), raw, position, position + len(data),
-        time, time,
+        head.status, head.reason, head.version, head.headers, body, (), (), data[:stop], position, end,
+        time, last, pause, pause_ended,
     )  # fmt: skip
 
 
@@ -94,9 +119,8 @@ def usual_exchange(
     ordinal: int,
 ) -> Exchange:
     """The two as one exchange, complete and without a problem."""
-    asked, answered = request.first_byte_time, response.first_byte_time
-    wait = max(answered - asked, 0)
+    asked, answered, last = request.first_byte_time, response.first_byte_time, response.last_byte_time
     return Exchange(
-        f"{connection.id}-{ordinal}", "http/1.1", connection, process, clock_offset_ns + asked, wait, 0, wait, 0,
-        request, response, "complete",
+        f"{connection.id}-{ordinal}", "http/1.1", connection, process, clock_offset_ns + asked,
+        max(last - asked, 0), 0, max(answered - asked, 0), last - answered, request, response, "complete",
     )  # fmt: skip

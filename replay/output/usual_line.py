@@ -1,8 +1,8 @@
 """A usual exchange in, its line of JSON out: what `replay.document` would make of it, byte for byte, from pieces.
 
-Usual is an exchange that is complete, without a problem, a pause or a trailer, and its bodies are text as they stand.
-What is the same object in many exchanges (the connection, the process, the header fields of clients and servers that
-repeat themselves) is encoded once.
+Usual is an exchange that is complete, without a problem, a pause in its request or a trailer, and whose bodies are text
+as they stand. What is the same object in many exchanges (the connection, the process, the header fields of clients and
+servers that repeat themselves) is encoded once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ MAX_BODY_BYTES: Final = 64 << 10  # putting pieces together copies them, which t
 
 _LINE: Final = (
     b'{"kind":"exchange","schema":1,"id":%b,"protocol":"http/1.1"%b,"started_at":"%b.%09dZ","duration_ns":%d,'
-    b'"timing":{"request_ns":%d,"wait_ns":%d,"response_ns":%d},'
+    b'"timing":{"request_ns":%d,"wait_ns":%d,"response_ns":%d%b},'
     b'"request":{"method":%b,"target":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b},'
     b'"response":{"status":%d,"reason":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b,'
     b'"informational":[]},"complete":true,"completeness":"complete","problems":[],'
     b'"evidence":{"request":[%d,%d],"response":[%d,%d]}}\n'
 )
+_STALL: Final = b',"response_stall_ns":%d'
 _WHO: Final = b',"connection":%b,"process":%b'
 _BODY: Final = b'{"size":%d,"captured":%d,"encoding":"utf-8","data":%b,"sha256":"%b"}'
 _JSON: Final = msgspec.json.Encoder().encode
@@ -50,7 +51,7 @@ class UsualLines:
         request, response = exchange.request, exchange.response
         if request is None or response is None or exchange.problems or exchange.completeness != "complete":
             return None
-        if request.longest_stall_ns or response.longest_stall_ns or exchange.protocol != "http/1.1":
+        if request.longest_stall_ns or exchange.protocol != "http/1.1":
             return None
         if request.trailers or response.trailers or response.informational:
             return None
@@ -71,6 +72,7 @@ class UsualLines:
         return _LINE % (
             _JSON(exchange.id), who[2], self._second_text, nanoseconds, exchange.duration_ns,
             exchange.request_ns, exchange.wait_ns, exchange.response_ns,
+            _STALL % response.longest_stall_ns if response.longest_stall_ns else b"",
             _JSON(request.method), _JSON(request.target), request_fields[1], asked,
             response.status, _JSON(response.reason), response_fields[1], answered,
             request.position, request.end_position, response.position, response.end_position,

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.dispatch import Conversation
-from replay.exchange import Connection, ProcessFacts
+from replay.exchange import Connection, Exchange, ProcessFacts
 from replay.http1.connection import Http1Connection
 from replay.pipeline import exchanges, listen
 from replay.recognise import HTTP1
 from replay.source import recordings
+from replay.stream import Bytes
 from tests.http1.cases import CASES, Case
 from tests.http1.talk import SERVER, Lost, Step, events, talk
 
@@ -43,6 +44,16 @@ def messages(draw: st.DrawFn, starts: list[bytes]) -> bytes:
     return b"".join(line + b"\r\n" for line in [start, *fields]) + b"\r\n" + body
 
 
+def _cut(drawn: tuple[Step, tuple[str, bytes], list[bytes]]) -> list[Step]:
+    """The response in parts that end behind the first of each of these."""
+    request, (flow, rest), cuts = drawn
+    parts: list[bytes] = []
+    for cut in cuts:
+        before, found, rest = rest.partition(cut)
+        parts.append(before + found)
+    return [request, *((flow, part) for part in (*parts, rest) if part)]  # type: ignore[list-item]
+
+
 def steps() -> st.SearchStrategy[list[Step]]:
     request = st.tuples(st.just("request"), messages(LINES))
     response = st.tuples(st.just("response"), messages(STATUSES))
@@ -52,7 +63,10 @@ def steps() -> st.SearchStrategy[list[Step]]:
     )
     ends = st.tuples(st.sampled_from(["request", "response"]), st.sampled_from(["fin", "reset", "close"]))
     pair = st.tuples(request, response).map(list)
-    parts = st.lists(pair | pair | st.lists(request | response | unusual, max_size=2), max_size=6)
+    # most servers that write twice write the head first
+    cuts = st.sampled_from([b"\r\n\r\n", b"\r\n", b"l"])
+    in_parts = st.tuples(request, response, st.lists(cuts, min_size=1, max_size=2)).map(_cut)
+    parts = st.lists(pair | in_parts | st.lists(request | response | unusual, max_size=2), max_size=6)
     return st.tuples(parts, st.lists(ends, max_size=2)).map(lambda both: [*chain.from_iterable(both[0]), *both[1]])
 
 
@@ -93,6 +107,31 @@ def test_every_fixture_reads_the_same(path: Path) -> None:
 
     usually, carefully = (recordings([str(path)])[0] for _ in range(2))
     assert list(exchanges(usually)) == list(listen(carefully, "auto", "", careful))
+
+
+@pytest.mark.parametrize("pause", [-3, 0, 40])
+def test_a_response_in_two_writes_is_read_past_the_framers(pause: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*, careful: bool) -> list[Exchange]:
+        reader = Http1Connection(SERVER, careful=careful)
+        head, body = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", b"llo"
+        reader.feed("request", Bytes(0, 10, b"GET / HTTP/1.1\r\n\r\n"))
+        assert reader.feed("response", Bytes(0, 20, head)) == []
+        return reader.feed("response", Bytes(len(head), 20 + pause, body))
+
+    carefully = read(careful=True)
+    monkeypatch.delattr(Http1Connection, "_read")
+    (exchange,) = read(careful=False)
+    assert [exchange] == carefully
+    assert exchange.response is not None
+    assert exchange.response.longest_stall_ns == max(pause, 0)
+
+
+def test_the_beginning_of_an_answer_put_aside_is_handed_out_at_the_end() -> None:
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"
+    (exchange,) = talk(("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", response)).exchanges
+    assert exchange.completeness == "truncated-by-end"
+    assert exchange.response is not None
+    assert exchange.response.body.data == b"he"
 
 
 def test_a_request_put_aside_is_handed_out_at_the_end() -> None:

@@ -92,3 +92,11 @@ def test_more_pieces_than_are_kept_and_other_facts_under_the_same_id_make_no_wro
         assert exchange.request is not None
         changed = replace(exchange, request=replace(exchange.request, headers=(("N", str(number)),)))
         assert lines.line(changed) == document_line(changed)
+
+
+@pytest.mark.parametrize("stall", [0, 1, 3_000_000_000])
+def test_a_pause_in_the_response_stands_in_the_line(stall: int) -> None:
+    exchange = usual()
+    assert exchange.response is not None
+    paused = replace(exchange, response=replace(exchange.response, longest_stall_ns=stall))
+    assert UsualLines().line(paused) == document_line(paused)
