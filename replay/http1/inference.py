@@ -46,8 +46,7 @@ class Inference:
             self.guess_all()
             sure = behind.skipped and (behind.body or self._are_final(behind.losses, len(message.raw_head)))
             backlog.lose_responses(int(sure), behind.hidden)
-        if self._habits.waits:
-            self._assume_waited(slot.latest, begun.most)
+        assumed = self._habits.waits and self._assume_waited(slot.latest, begun.most)
         if not backlog.respond(begun):
             message.state_losses(behind.losses)
             self._orphan(slot)
@@ -59,11 +58,17 @@ class Inference:
         waiting.held.append(slot)
         self._losses += behind.losses
         self._resolve()
+        if assumed and slot.became is slot.latest is not None and slot.latest.end == backlog.next:
+            self._unsettled.add_assumed(slot.latest)
 
-    def _assume_waited(self, latest: Slot | None, begun: int) -> None:
-        """Unless requests may be lost behind the latest."""
-        if latest is not None and latest.end.most == begun:
-            self._habits.pipelines |= not self._waiting.backlog.assume_waited(latest.number)
+    def _assume_waited(self, latest: Slot | None, begun: int) -> bool:
+        """Unless requests may be lost behind the latest. Whether the bounds alone would not have told."""
+        if latest is None or latest.end.most != begun:
+            return False
+        before = self._waiting.backlog.to_come(latest.number)
+        agrees = self._waiting.backlog.assume_waited(latest.number)
+        self._habits.pipelines |= not agrees
+        return agrees and before != (0, 0)
 
     def _are_final(self, losses: Sequence[Loss], head: int) -> bool:
         """Whether these cannot be interim responses alone, behind which a final one with this `head` came."""

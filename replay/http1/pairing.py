@@ -55,6 +55,7 @@ class Pairing:
     def request_began(self, message: Message, *, hidden: int = 0) -> Slot:
         """A further request waits for its response; so many others may be hidden between it and the last."""
         waiting = self._waiting
+        self.habits.pipelines |= self.unsettled.settle_assumed(lost=self._skipping or hidden > 0)
         if self._skipping:
             waiting.lose_at_most(hidden)
             self._skipping = False
@@ -139,6 +140,7 @@ class Pairing:
     def response_began(self, message: Message, behind: Behind = NOTHING_BEHIND) -> Slot:
         """The exchange that a response belongs to, as far as that is certain; if not, `place` says which."""
         waiting = self._waiting
+        self.unsettled.contradicted = True
         hidden = behind.hidden + self.inference.uncounted
         if waiting.exact and waiting.slots and not hidden and not self._released:
             self.habits.answers_oldest(len(waiting.slots))

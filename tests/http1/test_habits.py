@@ -10,7 +10,7 @@ from replay.http1.limits import ENOUGH_WAITING
 from replay.http1.message import Message
 from replay.http1.released import Released
 from tests.http1.cases import GET, GET2, GET3, OK2, R, S
-from tests.http1.talk import get, talk
+from tests.http1.talk import Lost, get, talk
 
 FIRST = b"HTTP/1.1 102 Processing\r\nX: 1\r\n\r\n"
 SECOND = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"
@@ -113,6 +113,21 @@ def test_released_requests_are_answered_in_their_order() -> None:
         released.add(method)
     assert [released.take() for _ in range(4)] == ["GET", "GET", "HEAD", "GET"]
     assert not released
+
+
+def test_a_client_that_was_believed_to_wait_and_did_not_leaves_no_wrong_pair_complete() -> None:
+    """Three requests are answered in a row: the first answer behind the loss is not the last request's."""
+    steps = [step for number in range(9) for step in (get(f"/{number}"), (S, OK2))]
+    three = [get("/a"), get("/b"), get("/c")]
+    answers = [(S, OK2.replace(b"200", b"%d" % status)) for status in (201, 202, 203)]
+    believed = talk(*steps, get("/x"), *three, (S, 300), *answers[:1], get("/y"), (S, OK2))
+    assert believed.pairs[-2:] == [("/c", 201), ("/y", 200)]
+    assert believed.completeness[-2:] == ["complete", "complete"]
+    denied = talk(*steps, get("/x"), *three, (S, 300), *answers, get("/y"), (S, OK2))
+    assert denied.pairs[-5:] == [("/c", None), (None, 201), (None, 202), (None, 203), ("/y", 200)]
+    assert denied.codes[-5][-1] == denied.codes[-4][0] == "undecided-pair"
+    lost = talk(*steps, get("/x"), *three, (S, 300), *answers[:2], (R, Lost(len(GET), "snaplen")), get("/y"), (S, OK2))
+    assert ("/c", 201) in lost.pairs, "the request of the second answer may be lost"
 
 
 def test_after_a_loss_a_client_that_asked_twice_for_one_answer_does_not_wait() -> None:

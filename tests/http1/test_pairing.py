@@ -16,6 +16,8 @@ STYLES: tuple[Style, ...] = get_args(Style)
 RUNS = 400
 # Seeds of which rules that seemed as good called a wrong pair complete.
 HARD = (
+    211165,
+    300127,
     206484,
     206970,
     211283,
