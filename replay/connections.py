@@ -24,7 +24,8 @@ from replay.streams import SocketState, Step
 SidePolicy = Literal["auto", "server", "client", "both"]
 MAX_UNDECIDED_BYTES: Final = 64 << 10  # of a socket of unknown side: a request line is far shorter
 NO_ADDRESSES: Final = Addresses("inet", "", "")
-_RECEIVE: Final = int(Direction.RECEIVE)
+# Plain numbers, since operators of enums are Python code.
+_JOINED, _ACCEPTED, _CONNECTED = int(Flag.JOINED), int(Flag.ACCEPTED), int(Flag.CONNECTED)
 
 
 class Listener(Protocol):
@@ -224,7 +225,7 @@ class Connections:
             side=side,
             socket=socket.socket,
             generation=socket.generation,
-            joined_midstream=bool(socket.flags & Flag.JOINED),
+            joined_midstream=bool(socket.flags & _JOINED),
             opened_at=socket.opened_at,
         )
         process = self._processes.facts(socket.tgid, socket.opened_at) if socket.tgid else None
@@ -235,9 +236,9 @@ class Connections:
 
 
 def _side_by_flags(socket: SocketState) -> Side | None:
-    if socket.flags & Flag.ACCEPTED:
+    if socket.flags & _ACCEPTED:
         return "server"
-    return "client" if socket.flags & Flag.CONNECTED else None
+    return "client" if socket.flags & _CONNECTED else None
 
 
 def side_by_bytes(events: list[tuple[int, StreamEvent]]) -> Side | None:

@@ -29,10 +29,11 @@ SETTLE_NS: Final = 1_000_000_000
 TCP_ESTABLISHED: Final = 1  # include/net/tcp_states.h
 TCP_CLOSE: Final = 7
 
-_DIRECTIONS: Final = (int(Direction.RECEIVE), int(Direction.SEND))
 _REASONS: Final = {int(reason): reason.label for reason in Reason}
-_EOF, _FILE_NAME = int(Flag.EOF), int(Flag.FILE_NAME)
-_DATA, _SEND = int(Kind.DATA), int(Direction.SEND)
+# Plain numbers, since operators of enums are Python code.
+_EOF, _FILE_NAME, _JOINED, _RESET = int(Flag.EOF), int(Flag.FILE_NAME), int(Flag.JOINED), int(Flag.RESET)
+_OF_ITS_OPENING: Final = int(Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
+_DATA, _SEND, _RECEIVE = int(Kind.DATA), int(Direction.SEND), int(Direction.RECEIVE)
 End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 
 
@@ -92,8 +93,8 @@ class SocketState:
         self.users: dict[int, int] = {tgid: time}  # process -> time of first use
         self.facts: SocketFacts | None = None
         self.flags = 0
-        self.receive = _Direction(Direction.RECEIVE)
-        self.send = _Direction(Direction.SEND)
+        self.receive = _Direction(_RECEIVE)
+        self.send = _Direction(_SEND)
         self.reset = False
         self.gone = False  # nothing follows: neither bytes nor the kernel's count of them
         self.audit: tuple[int, int] | None = None  # (received, sent) as the kernel counts them
@@ -164,7 +165,7 @@ class Streams:
                 return unsettled
             if item.tgid != socket.tgid:
                 self._used_by(socket, item)
-            steps = self._data(item, socket, socket.send if item.direction == Direction.SEND else socket.receive)
+            steps = self._data(item, socket, socket.send if item.direction == _SEND else socket.receive)
         else:
             steps = self._control(item)
         if unsettled:
@@ -185,7 +186,7 @@ class Streams:
             self.skipped["events of sockets beyond the limit"] += 1
             return None
         socket = SocketState(event.socket, event.generation, event.time, event.tgid)
-        socket.flags = event.flags & (Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
+        socket.flags = event.flags & _OF_ITS_OPENING
         self._add(socket)
         return socket
 
@@ -214,7 +215,7 @@ class Streams:
             self.skipped["sockets beyond the limit"] += 1
             return []
         socket = SocketState(frame.socket, frame.generation, frame.time, frame.tgid)
-        socket.flags = frame.flags | (Flag.JOINED if frame.received or frame.sent else 0)
+        socket.flags = frame.flags | (_JOINED if frame.received or frame.sent else 0)
         for direction, position in ((socket.receive, frame.received), (socket.send, frame.sent)):
             if frame.counted_by:  # the recording is over: whatever there was is not here
                 direction.expected = position
@@ -261,9 +262,9 @@ class Streams:
 
     def _shutdown(self, event: Event, socket: SocketState) -> list[Step]:
         steps: list[Step] = []
-        if event.direction & Direction.SEND:
+        if event.direction & _SEND:
             steps += self._end_direction(socket, socket.send, "fin", event.time)
-        if event.direction & Direction.RECEIVE:
+        if event.direction & _RECEIVE:
             steps += self._end_direction(socket, socket.receive, "close", event.time)
         return steps
 
@@ -280,7 +281,7 @@ class Streams:
         return []
 
     def _close(self, event: Event, socket: SocketState) -> list[Step]:
-        how: End = "reset" if socket.reset or event.flags & Flag.RESET else "close"
+        how: End = "reset" if socket.reset or event.flags & _RESET else "close"
         return self._end(socket, how, event.time)
 
     def _exit(self, event: Event) -> list[Step]:
@@ -318,7 +319,7 @@ class Streams:
         position = event.position
         if position != direction.next:
             if not direction.started:
-                socket.flags |= Flag.JOINED
+                socket.flags |= _JOINED
                 direction.next = position if socket.facts is None else min(position, direction.next)
                 if direction.first or not self._ledger.whole_from_start:
                     direction.first = direction.next
