@@ -59,6 +59,10 @@ MAX_HIDDEN: Final = 1 << 32
 # The same bound in bytes of heads and bodies.
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
+# Bytes that a field or a problem takes beside its text: a tuple or a Struct and two strings. A head of 256 KiB can have
+# 40,000 fields of six bytes, which take 8 MB.
+OBJECT_WEIGHT: Final = 192
+
 # Bytes after a CONNECT that wait for its answer (an eager TLS hello is 0.5 to 2 KiB).
 MAX_HELD_BYTES: Final = 1024 * 1024
 

@@ -10,6 +10,7 @@ from replay.exchange import Body, Headers, Informational, Problem, Request, Resp
 from replay.http1.bodies import EMPTY_BODY, BodyBuilder
 from replay.http1.framing import NOTHING_DECLARED, Declared
 from replay.http1.heads import RequestHead, ResponseHead
+from replay.http1.limits import OBJECT_WEIGHT
 from replay.stream import Flow
 
 
@@ -85,8 +86,9 @@ class Message:
 
     @property
     def weight(self) -> int:
-        """Bytes it keeps in memory."""
-        return len(self.raw_head) + (self.body.kept if self.body else 0)
+        """Bytes it keeps in memory, about: a field of a few bytes weighs more in objects."""
+        objects = len(self.problems) + (len(self.head.headers) if self.head else 0)
+        return len(self.raw_head) + objects * OBJECT_WEIGHT + (self.body.kept if self.body else 0)
 
     def request(self) -> Request | None:
         """The facts; None where not even its request line is known."""

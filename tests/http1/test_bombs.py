@@ -12,7 +12,14 @@ import pytest
 
 from replay.exchange import Exchange
 from replay.http1.connection import Http1Connection
-from replay.http1.limits import MAX_DECODED_BYTES, MAX_HEAD_BYTES, MAX_INFORMATIONAL, MAX_WAITING
+from replay.http1.limits import (
+    MAX_DECODED_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_INFORMATIONAL,
+    MAX_WAITING,
+    MAX_WAITING_BYTES,
+    OBJECT_WEIGHT,
+)
 from replay.stream import Bytes, Flow
 from tests.http1.cases import GET, GET2, OK2, R, S
 from tests.http1.talk import SERVER, Step, get, ok, talk
@@ -95,6 +102,18 @@ def test_a_flood_of_pipelined_requests() -> None:
     assert exchanges[-1].completeness == "open"
     assert {"too-many-waiting"} == {problem.code for problem in exchanges[0].problems}
     assert peak < 64 * MIB
+
+
+def test_requests_of_many_small_fields_that_wait_are_bounded_by_what_they_take() -> None:
+    """Six bytes of a field are two hundred in memory, and so are its problems."""
+    for line in (b"A: b\r\n", b" c\r\n"):
+        count = MAX_HEAD_BYTES // len(line) - 10
+        head = b"GET / HTTP/1.1\r\nA: b\r\n" + line * count + b"\r\n"
+        room = MAX_WAITING_BYTES // (count * OBJECT_WEIGHT)
+        reader = Http1Connection(SERVER)
+        found = [e for n in range(room + 2) for e in reader.feed("request", Bytes(n * len(head), n, head))]
+        assert 1 <= len(found) <= 3
+        assert found[0].problems[-1].code in ("too-many-waiting", "more-problems")
 
 
 def test_responses_to_requests_that_waited_too_long_are_not_given_to_others() -> None:
