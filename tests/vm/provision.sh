@@ -13,5 +13,6 @@ for program in ebpf-rec ebpf-replay; do
     ln -sf "/vagrant/.venv/bin/$program" "/usr/local/bin/$program"
 done
 chown -R vagrant: /vagrant/.venv
+install -d -m 700 /var/cache/ebpf-rec # where the compiled kernel program is kept for the next start
 systemctl enable -q --now nginx # something to record; the set-up keeps it stopped elsewhere
 uname -r
