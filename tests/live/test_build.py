@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from recorder import bpf_call, build
+from recorder.attaching import attach
 from recorder.constants import Filters, Limits
 from recorder.errors import LoadRefused
-from recorder.host import HOOKS
+from recorder.host import HOOKS, Kind
 from recorder.kernel_maps import STAGES
 from recorder.program import Program
 
@@ -44,6 +47,15 @@ def test_program_for_a_kernel_that_preempts_raw_tracepoints_loads_too() -> None:
     with Program.load(Filters(pids=frozenset({1})), Limits(), classic=True) as program:
         assert "tracepoint:raw_syscalls:sys_exit" in program.probes
         assert all(0 < row.verified < 250_000 for row in program.instruction_counts().values())
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_attaching_what_is_no_program_names_the_tracepoint_and_leaves_nothing_open(kind: Kind) -> None:
+    with open(os.devnull) as file:
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(LoadRefused, match="cannot attach to sys_exit"):
+            attach(HOOKS[-1], kind, file.fileno())
+        assert os.listdir("/proc/self/fd") == before
 
 
 def test_program_for_a_kernel_without_the_length_tracepoints_loads() -> None:
