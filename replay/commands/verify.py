@@ -8,6 +8,7 @@ Exit status: 0 nothing is known to be missing ("complete" alone: the kernel's ow
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from contextlib import closing
 from typing import Final
@@ -19,6 +20,7 @@ from replay.output.escaping import visible
 from replay.source import Recording, prefixes, recordings
 from replay.verify import Account, Flow, Report, Verification
 
+_STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 MAX_LISTED: Final = 50  # connections written out in the text; --json lists all
 
 
@@ -45,10 +47,15 @@ def _json(recording: Recording, prefix: str) -> bool:
     write, encode = sys.stdout.write, msgspec.json.Encoder().encode
     write('{"connections":[')
     for number, account in enumerate(verification.accounts()):
-        write((",\n" if number else "\n") + encode(account).decode())
+        write((",\n" if number else "\n") + _harmless(encode(account)))
     report = verification.report()
-    write("],\n" + encode(report).decode()[1:] + "\n")
+    write("],\n" + _harmless(encode(report))[1:] + "\n")
     return report.complete
+
+
+def _harmless(document: bytes) -> str:
+    """JSON with what JSON need not escape and a terminal may obey: DEL, C1, and what turns the direction of writing."""
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", document.decode())
 
 
 def _text(recording: Recording, prefix: str) -> bool:

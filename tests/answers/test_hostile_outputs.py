@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from capfile.frames import Mark
 from replay.cli import main
 from replay.output.formats import FORMATS
 from tests.answers import hostile
@@ -33,6 +34,7 @@ def capture(tmp_path_factory):
         answer = b"HTTP/1.1 200 " + ESCAPES + b"\r\nContent-Type: " + ESCAPES + b"\r\n=cmd: " + ESCAPES + b"\r\n"
         one.receive(head).send(answer + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     one.close()
+    made.log.append(Mark(code="mark\x1b[31m", time=made.time, detail=hostile.ESCAPES + "\u202e"))
     return str(made.write(tmp_path_factory.mktemp("evil") / "evil.cap"))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from replay.exchange import Informational
+from replay.http1.connection import Http1Connection
 from replay.http1.habits import Habits
-from replay.http1.limits import ENOUGH_WAITING
+from replay.http1.limits import ENOUGH_WAITING, MAX_HELD_RESPONSES
 from replay.http1.message import Message
 from replay.http1.released import Released
 from tests.http1.cases import GET, GET2, GET3, OK2, R, S
-from tests.http1.talk import Lost, get, talk
+from tests.http1.talk import SERVER, Lost, Step, events, get, talk
 
 FIRST = b"HTTP/1.1 102 Processing\r\nX: 1\r\n\r\n"
 SECOND = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"
@@ -139,3 +140,25 @@ def test_after_a_loss_a_client_that_asked_twice_for_one_answer_does_not_wait() -
     steps[2:2] = [get("/a"), get("/b"), (S, OK2), (S, OK2)]
     doubt = talk(*steps, get("/x"), (S, 2 * len(OK2)), get("/y"), (S, OK_FIRST), (S, "fin"))
     assert doubt.codes[-1] == ["paired-by-inference"]
+
+
+def test_a_client_that_asked_twice_since_the_last_answer_does_not_wait() -> None:
+    habits = Habits(joined=False)
+    habits.asks(message("request", 1), None)
+    habits.asks(message("request", 3), message("request", 1))
+    assert not habits.pipelines, "until it is known that nothing came between"
+    assert habits.answers(lost=False)
+    assert habits.pipelines
+
+
+def test_responses_are_held_back_as_long_as_they_may_tell_and_no_longer() -> None:
+    """Behind a loss that may be an interim response, each of the answers may be one of two requests'."""
+    reader = Http1Connection(SERVER)
+    most = 0
+    steps: list[Step] = [(R, GET * 60), (S, 40), *((S, OK2) for _ in range(40))]
+    for flow, event in events(steps):
+        reader.feed(flow, event)
+        held = len(reader.pairing._waiting.held)
+        most = max(most, held)
+        assert held <= MAX_HELD_RESPONSES
+    assert most == MAX_HELD_RESPONSES
