@@ -134,3 +134,18 @@ def test_garbage_while_a_doubt_is_settled_loses_no_exchange() -> None:
         (S, OK2.replace(b"200", b"405")),
     )
     assert heard.pairs == [("/1", 200), ("/2", 200), ("/3", None), ("/4", 204), ("/5", 405)]
+
+
+def test_a_hole_in_a_head_that_has_room_for_a_later_head_leaves_the_order_open() -> None:
+    """The request behind the hole may be another one than the one before it, and each has an answer."""
+    cut = [(R, GET[:20]), (R, Lost(60, "snaplen")), (R, b"c\r\nA: b\r\n\r\n")]
+    heard = talk(*cut, (S, OK2), (S, OK2.replace(b"200", b"201")), (R, GET2), (S, OK2))
+    assert heard.pairs == [("/1", 200), (None, 201), ("/2", 200)]
+    assert heard.codes == [["gap"], ["request-lost"], ["paired-by-inference"]]
+
+
+def test_what_comes_behind_a_hole_in_a_head_is_believed_where_a_read_begins() -> None:
+    """A request in the place of the rest of a PUT's head, whose body nobody knows."""
+    heard = talk((R, b"PUT /1 HTTP/1.1\r\nA: b"), (R, Lost(6, "snaplen")), (R, GET2), (S, OK2), (S, OK2))
+    assert heard.pairs == [("/1", 200), ("/2", 200)]
+    assert heard.codes == [["gap"], []]
