@@ -40,11 +40,10 @@ def whole_request(event: Bytes, keep: int) -> Request | None:
     headers, declared = fields
     if not declared.simple or method not in _METHODS or version != "HTTP/1.1":
         return None
-    framing = declared.framing
-    body = _body(data, stop, 0 if framing is None else framing.length, keep)
-    if body is None:
+    length = 0 if declared.framing is None else declared.framing.length
+    if stop + length != len(data) or length > keep:
         return None
-    position, time = event.position, event.time
+    body, position, time = _body(data[stop:]), event.position, event.time
     return Request(method, target, version, headers, body, (), data[:stop], position, position + len(data), time, time)
 
 
@@ -54,7 +53,6 @@ class Answer(Struct, frozen=True, gc=False):
     first: Bytes
     head: ResponseHead
     body: int  # index in `first.data` where it begins
-    length: int  # of the body
     missing: int  # bytes of it that `first` has not
 
 
@@ -77,7 +75,7 @@ def usual_answer(event: Bytes, method: str, keep: int) -> Answer | None:
     else:
         length = framing.length
     missing = stop + length - len(data)
-    return None if missing < 0 or length > keep else Answer(event, head, stop, length, missing)
+    return None if missing < 0 or length > keep else Answer(event, head, stop, missing)
 
 
 def whole_response(answer: Answer, rest: Bytes | None) -> Response:
@@ -91,23 +89,14 @@ def whole_response(answer: Answer, rest: Bytes | None) -> Response:
         end, last = end + len(rest.data), rest.time
         if last > time:
             pause, pause_ended = last - time, rest.position
-    body = Body(len(content), len(content), content, sha256(content).hexdigest()) if content else EMPTY_BODY
     return Response(
-        head.status, head.reason, head.version, head.headers, body, (), (), data[:stop], position, end,
+        head.status, head.reason, head.version, head.headers, _body(content), (), (), data[:stop], position, end,
         time, last, pause, pause_ended,
     )  # fmt: skip
 
 
-def _body(data: bytes, start: int, length: int, keep: int) -> Body | None:
-    """The body of `length` bytes if it is all that follows `start`."""
-    if start + length != len(data):
-        return None
-    if not length:
-        return EMPTY_BODY
-    if length > keep:
-        return None
-    content = data[start:]
-    return Body(length, length, content, sha256(content).hexdigest())
+def _body(content: bytes) -> Body:
+    return Body(len(content), len(content), content, sha256(content).hexdigest()) if content else EMPTY_BODY
 
 
 def usual_exchange(
