@@ -228,3 +228,14 @@ def test_heads_just_under_the_bound_are_read() -> None:
     heard = talk((R, b"GET /1 HTTP/1.1\r\n" + fields + b"\r\n"), (S, OK2))
     assert heard.completeness == ["complete"]
     assert heard.codes == [[]]
+
+
+def test_what_was_handed_out_weighs_nothing_any_more() -> None:
+    """Released or answered, each request is taken off once: otherwise the bound would drift away."""
+    reader = Http1Connection(SERVER)
+    asked = GET * (MAX_WAITING + 10)
+    reader.feed(R, Bytes(0, 1, asked))
+    reader.feed(S, Bytes(0, 2, OK2 * 20))
+    assert reader.pairing._weight > 0
+    reader.finish(10**9)
+    assert reader.pairing._weight == 0
