@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -97,6 +97,7 @@ def test_nothing_recorded_reaches_the_shell_as_code(tmp_path):
 
 
 @needs_curl
+@settings(deadline=None)  # a shell is started for each
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=50))
 def test_any_text_comes_out_of_the_shell_as_it_went_in(text):
     done = subprocess.run(["bash", "-c", f"printf %s {curl.quoted(text)}"], capture_output=True)

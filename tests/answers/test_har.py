@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import referencing
-from hypothesis import given
+from hypothesis import given, settings
 from msgspec.structs import replace
 
 from replay.output import har
@@ -53,6 +53,7 @@ def test_the_schema_would_notice_a_missing_field(validator):
         validator.validate(document)
 
 
+@settings(deadline=None)
 @given(hostile.ANY)
 def test_any_exchange_is_valid_and_its_url_is_a_uri(validator, item):
     document = json.loads(written(item))
