@@ -9,4 +9,4 @@ full = full_form(__doc__)
 for part in (server, consumer, offline):
     print(part.__name__, flush=True)
     part.main(full)
-report.main("full" if full else "quick")
+report.main()

@@ -209,7 +209,7 @@ def _wait_for_recording(program: Sequence[str | Path] = (BIN / "ebpf-rec",)) -> 
 def main(full: bool) -> None:
     """Run all and keep the section."""
     repeats, count = (7, 1_000_000) if full else (3, 300_000)
-    section = Section("What recording costs")
+    section = Section("What recording costs", full)
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         pump = Pump(Path(name))
         cpu_per_event(pump, section, repeats, count)

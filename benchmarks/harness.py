@@ -13,6 +13,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -49,14 +50,18 @@ class Row:
 
 @dataclass
 class Section:
-    """What one benchmark found: rows for the table and curves for the plots."""
+    """What one benchmark found: rows for the table and curves for the plots; which form it ran in, and how long."""
 
     title: str
+    full: bool
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)  # plot -> line -> points
 
     def save(self, name: str) -> None:
         """Keep the section until the report is written."""
+        self.seconds = time.monotonic() - self.began
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(asdict(self), indent=1))
         for row in self.rows:
@@ -91,15 +96,26 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+# A process begins with the peak of the one that started it (setmax_mm_hiwater_rss in fs/exec.c): a small one starts it.
+_SMALL = """import json, os, resource, sys, time
+began = time.perf_counter()
+status = os.spawnvp(os.P_WAIT, sys.argv[2], sys.argv[2:])
+seconds, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+found = [status, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
+os.write(int(sys.argv[1]), json.dumps(found).encode())"""
+
+
 def peak_memory(words: list[str | Path], **options: object) -> tuple[float, float, float]:
     """Run a program to its end: (seconds, CPU seconds, peak resident MB) of it and its children."""
-    started = time.perf_counter()
-    with subprocess.Popen([str(word) for word in words], **options) as process:  # type: ignore[call-overload]
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"benchmark: {words[0]} ended with {process.returncode}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    found, told = os.pipe()
+    small = [sys.executable, "-I", "-S", "-c", _SMALL, str(told)]
+    with open(found) as answer:
+        subprocess.run([*small, *map(str, words)], pass_fds=[told], check=True, **options)  # type: ignore[call-overload]
+        os.close(told)
+        status, seconds, cpu, memory = json.loads(answer.read())
+    if status:
+        raise SystemExit(f"benchmark: {words[0]} ended with {status}")
+    return seconds, cpu, memory
 
 
 @contextmanager

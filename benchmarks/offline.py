@@ -176,7 +176,7 @@ def bodies(section: Section, folder: Path, largest: int) -> None:
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    section = Section("Replay, beside the packet tools on the same traffic")
+    section = Section("Replay, beside the packet tools on the same traffic", full)
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
         exchanges = 200_000 if full else 50_000

@@ -42,6 +42,8 @@ def _section(name: str) -> list[str]:
     lines = [
         f"## {section['title']}",
         "",
+        f"{'Full' if section['full'] else 'Quick'} form, {section['seconds']:.0f} s.",
+        "",
         "| target | measured | reached | peers in the same run |",
         "|---|---|---|---|",
     ]
@@ -56,12 +58,12 @@ def _section(name: str) -> list[str]:
     return lines
 
 
-def main(form: str) -> None:
+def main() -> None:
     """Write the page and its plots from the kept sections; benchmarks/notes.md is its last part."""
     lines = [
         "# Performance",
         "",
-        f"Written by `make bench` ({form} form) on {datetime.date.today()}: {machine()}.",
+        f"Written by `make bench` on {datetime.date.today()}: {machine()}.",
         f"Beside it in the same run: {', '.join(_version(*item) for item in VERSIONS.items())}.",
         "",
         "Values are medians with the smallest and largest in brackets. Ratios compare runs of the same round, because",

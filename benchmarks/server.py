@@ -146,7 +146,7 @@ def curves(section: Section, repeats: int, seconds: float) -> None:
 def main(full: bool) -> None:
     """Run all and keep the section."""
     repeats, seconds = (9, 4.0) if full else (5, 2.0)
-    section = Section("Server throughput while recorded, as a ratio to the unrecorded server")
+    section = Section("Server throughput while recorded, as a ratio to the unrecorded server", full)
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
     base = {"none": nothing}
     small = measure(nginx, "/small", {**base, "ebpf-rec": ours(), **others}, repeats, seconds)
@@ -159,15 +159,15 @@ def main(full: bool) -> None:
     )
     pair = {"tcpdump": others["tcpdump"]} if "tcpdump" in others else {}
     contest = {**base, "ebpf-rec": ours(), "ebpf-rec --snaplen 4096": ours("--snaplen", "4096"), **pair}
-    large = measure(nginx, "/large", contest, repeats, seconds)
+    large = measure(nginx, "/large", contest, repeats // 2 + 1, seconds)
     _report(section, "nginx, 64 KiB bodies, --snaplen 4096: throughput", 0.85, large, "ebpf-rec --snaplen 4096")
     if pair:
         over = ratios(large[0]["ebpf-rec"], large[0]["tcpdump"])
         lost = f", lost {large[2]['ebpf-rec'].lost} records (tcpdump {large[2]['tcpdump'].lost} packets)"
         target = "nginx, 64 KiB bodies, whole payload: at least 1.4 times tcpdump's throughput"
         section.rows.append(Row(target, shown(over) + lost, statistics.median(over) >= 1.4))
-    # twice as many rounds: its own speed differs by a third from run to run
-    python = measure(uvicorn, "/", {**base, "ebpf-rec": ours(), **pair}, 2 * repeats, seconds)
+    # more rounds: its own speed differs by a third from run to run
+    python = measure(uvicorn, "/", {**base, "ebpf-rec": ours(), **pair}, repeats + 2, seconds)
     _report(section, "uvicorn: throughput", 0.95, python, "ebpf-rec")
     curves(section, 3 if full else 1, seconds)
     section.save("server")
