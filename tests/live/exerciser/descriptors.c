@@ -166,17 +166,35 @@ int run_child(char **arguments)
 	return 0;
 }
 
-struct blocked { struct end *end; int fd; };
+struct blocked { struct end *end; int fd; _Atomic pid_t tid; };
 
 static void *blocked_main(void *argument)
 {
 	struct blocked *blocked = argument;
 	char buffer[64];
 
+	blocked->tid = syscall(SYS_gettid);
 	CHECK(recv(blocked->fd, buffer, sizeof(buffer), 0) == 16);
 	check(blocked->end, buffer, 16);
 	note_data(blocked->end, RECEIVE, 16);
 	return NULL;
+}
+
+/* Until the thread sleeps in its receive: on a busy machine it may take long to come there (proc(5), /proc/pid/syscall). */
+static void wait_until_blocked(struct blocked *blocked)
+{
+	char path[64], call[16] = "";
+
+	for (; strncmp(call, "45 ", 3); usleep(1000)) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", blocked->tid);
+		file = fopen(path, "r");
+		if (!file)
+			continue; /* it has not said its number yet */
+		CHECK(fgets(call, sizeof(call), file));
+		fclose(file);
+	}
 }
 
 /* The descriptor of a blocked receive is given to another socket before the bytes come. */
@@ -190,9 +208,9 @@ static void reused_while_blocked(enum transport transport)
 	connect_pair(transport, &c, &d);
 	plain_send(&c, 3);
 	plain_receive(&d, 3);
-	blocked = (struct blocked){ &b, b.fd };
+	blocked = (struct blocked){ &b, b.fd, 0 };
 	CHECK(pthread_create(&thread, NULL, blocked_main, &blocked) == 0);
-	usleep(30000); /* it is blocked */
+	wait_until_blocked(&blocked);
 	CHECK(dup2(d.fd, b.fd) == b.fd);
 	note(&b, "reused-while-blocked");
 	note(&d, "reused-while-blocked");
@@ -233,9 +251,9 @@ void prepare_early(void)
 	CHECK(write(early_a.fd, "unseen", 6) == 6);
 	CHECK(recv(early_b.fd, (char[6]){ 0 }, 6, MSG_WAITALL) == 6);
 	connect_pair(TCP6, &waiting_a, &waiting_b);
-	early_blocked = (struct blocked){ &waiting_b, waiting_b.fd };
+	early_blocked = (struct blocked){ &waiting_b, waiting_b.fd, 0 };
 	CHECK(pthread_create(&early_thread, NULL, blocked_main, &early_blocked) == 0);
-	usleep(30000);
+	wait_until_blocked(&early_blocked);
 	early_listener = listen_on(UNIX);
 }
 
