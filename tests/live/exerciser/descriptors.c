@@ -180,21 +180,32 @@ static void *blocked_main(void *argument)
 	return NULL;
 }
 
-/* Until the thread sleeps in its receive: on a busy machine it may take long to come there (proc(5), /proc/pid/syscall). */
+/* What /proc says of a thread; empty while it has not told its number. */
+static void thread_file(pid_t tid, const char *name, char *line, int size)
+{
+	char path[64];
+	FILE *file;
+
+	*line = 0;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
+	file = fopen(path, "r");
+	if (!file)
+		return;
+	CHECK(fgets(line, size, file));
+	fclose(file);
+}
+
+/* Until the thread sleeps in its receive: on a busy machine it may take long to come there, and a tracer stops it before
+ * (proc(5): the number of the call, and the state behind the name in parentheses). */
 static void wait_until_blocked(struct blocked *blocked)
 {
-	char path[64], call[16] = "";
+	char call[256], state[256];
 
-	for (; strncmp(call, "45 ", 3); usleep(1000)) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", blocked->tid);
-		file = fopen(path, "r");
-		if (!file)
-			continue; /* it has not said its number yet */
-		CHECK(fgets(call, sizeof(call), file));
-		fclose(file);
-	}
+	do {
+		usleep(1000);
+		thread_file(blocked->tid, "syscall", call, sizeof(call));
+		thread_file(blocked->tid, "stat", state, sizeof(state));
+	} while (strncmp(call, "45 ", 3) || !strstr(state, ") S "));
 }
 
 /* The descriptor of a blocked receive is given to another socket before the bytes come. */
