@@ -71,7 +71,7 @@ def live_tests(name: str, path: str, words: str) -> dict[str, Any]:
 
 
 def exerciser() -> dict[str, Any]:
-    """The system-call exerciser's tests, once: the way of older kernels is tried on these themselves."""
+    """The system-call exerciser's tests; the way of older kernels is tried on these themselves."""
     return live_tests("exerciser", EXERCISER, f"not {LIMITS}{' and not older' * LENGTHS.exists()}")
 
 
