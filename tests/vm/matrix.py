@@ -46,7 +46,8 @@ The columns: of which kind the tracepoints are, which of the recorder's hooks th
 the bytes instead (all three are explained in [kernel-program.md](kernel-program.md)); the tests that sockets are told
 apart and of every system call (tests/live/test_exerciser.py), twice where the classic tracepoints of newer kernels can
 be tried too; programs that this kernel's verifier refuses, each one line with its reason (tests/live/test_verifier.py);
-nginx with sendfile, captured bytes and gaps against the kernel's own count. The captures of these runs are [fixtures](../fixtures/README.md).
+nginx with sendfile, captured bytes and gaps against the kernel's own count. The captures of these runs are
+[fixtures](../fixtures/README.md).
 """
 # The table's columns -> their keys in a row.
 COLUMNS = {
