@@ -1,4 +1,4 @@
-"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes under 10 minutes."""
+"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes a quarter of an hour."""
 
 from __future__ import annotations
 
