@@ -8,13 +8,12 @@ valid recording.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.harness import BIN, peak_memory
 from capfile.codec import pack
 from capfile.event import EVENT_SIZE, Direction, Event, Flag, Kind, SocketFacts, encode, layout
 from capfile.frames import Chunk, Counters, End, Header, Process, Ring
@@ -24,16 +23,6 @@ EXCHANGES_PER_SOCKET = 50
 SOCKETS_PER_CHUNK = 20
 BODY = bytes(range(32, 127)) * 80  # 7,600 bytes
 START = 1_000_000_000
-
-SCRIPT = """
-import json, resource, sys, time
-from replay.cli import main
-begin = time.perf_counter()
-status = main(sys.argv[1:])
-usage = resource.getrusage(resource.RUSAGE_SELF)
-row = {"seconds": time.perf_counter() - begin, "peak_mib": usage.ru_maxrss / 1024, "status": status}
-print(json.dumps(row), file=sys.stderr)
-"""
 
 
 def chunk_events(number: int) -> Iterator[tuple[int, Event]]:
@@ -86,13 +75,6 @@ def write(path: Path, size: int, zstd: bool) -> int:
     return number * SOCKETS_PER_CHUNK * EXCHANGES_PER_SOCKET
 
 
-def measure(words: list[str]) -> dict[str, float]:
-    """Run one command in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    row: dict[str, float] = json.loads(done.stderr.decode().splitlines()[-1])
-    return row
-
-
 def main() -> None:
     """Write, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,12 +90,10 @@ def main() -> None:
         exchanges = write(path, int(gib * (1 << 30)), zstd)
         file = f"| {'zstd' if zstd else 'plain'} | {path.stat().st_size / (1 << 20):,.0f} MiB"
         for command in (["info"], ["verify"], ["show", "--format", "jsonl"]):
-            row = measure([*command, str(path)])
-            assert row["status"] == 0, (command, row)
-            rate = f"{gib * (1 << 30) / 1e6 / row['seconds']:,.0f}"
-            shown = f"{exchanges / row['seconds']:,.0f}" if command[0] == "show" else ""
-            took, peak = f"{row['seconds']:.1f}", f"{row['peak_mib']:.0f} MiB"
-            print(f"{file} | {' '.join(command)} | {took} | {rate} | {shown} | {peak} |", flush=True)
+            seconds, _, peak = peak_memory([BIN / "ebpf-replay", *command, path], stdout=subprocess.DEVNULL)
+            rate = f"{gib * (1 << 30) / 1e6 / seconds:,.0f}"
+            shown = f"{exchanges / seconds:,.0f}" if command[0] == "show" else ""
+            print(f"{file} | {' '.join(command)} | {seconds:.1f} | {rate} | {shown} | {peak:.0f} MiB |", flush=True)
         path.unlink()
 
 

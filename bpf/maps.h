@@ -154,7 +154,7 @@ BPF_PERCPU_ARRAY(calls, struct call, 1);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_PERCPU_ARRAY(sequences, u64, 3); /* data, control, and the control ring's in-use mark */
 BPF_ARRAY(last_calls, struct last_call, CPUS); /* by CPU, readable from another one */
-BPF_TABLE("lru_hash", u64, struct last_call, long_calls, 16384); /* by pid_tgid: calls that are counted in parts */
+BPF_TABLE("lru_hash", u64, struct last_call, long_calls, 16384); /* by pid_tgid: counted in parts, or put aside */
 BPF_ARRAY(generations, u64, 1);
 BPF_ARRAY(targets, u64, TARGET_WORDS);
 BPF_TABLE("lru_hash", u64, struct socket_state, sockets, SOCKETS_MAX);

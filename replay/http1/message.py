@@ -11,7 +11,7 @@ from replay.http1.bodies import EMPTY_BODY, BodyBuilder
 from replay.http1.framing import NOTHING_DECLARED, Declared
 from replay.http1.heads import RequestHead, ResponseHead
 from replay.http1.limits import OBJECT_WEIGHT
-from replay.stream import Flow
+from replay.stream import Flow, Gap
 
 
 class Loss(Struct, frozen=True, gc=False):
@@ -22,6 +22,11 @@ class Loss(Struct, frozen=True, gc=False):
     length: int | None
     reason: str = ""
     detail: str = ""
+
+    @classmethod
+    def of(cls, gap: Gap) -> Loss:
+        """Bytes that were not seen."""
+        return cls("gap", gap.position, gap.length, gap.reason, gap.detail)
 
 
 class Message:

@@ -65,7 +65,7 @@ def _skip_empty_lines(direction: Direction, at: int) -> int:
 def miss_start(direction: Direction, gap: Gap) -> None:
     """A gap between messages: at least one start line lies in it."""
     direction.fresh = False
-    direction.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
+    direction.losses.append(Loss.of(gap))
     direction.skipped = True
     direction.lose()
     direction.sink.skipped(direction.losses, sure=True)

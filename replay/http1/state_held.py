@@ -28,7 +28,7 @@ def abandon(direction: Direction) -> None:
         first = next(event for event in direction.held if isinstance(event, Bytes))
         direction.losses.append(Loss("undecided-tunnel", first.position, direction.held_bytes))
     gaps = (event for event in direction.held if isinstance(event, Gap))
-    direction.losses += [Loss("gap", gap.position, gap.length, gap.reason, gap.detail) for gap in gaps]
+    direction.losses += [Loss.of(gap) for gap in gaps]
     direction.held, direction.held_bytes = [], 0
     direction.state = State.ENDED
 

@@ -64,7 +64,7 @@ def miss_lost(direction: Direction, gap: Gap) -> None:
     if direction.message is not None:
         direction.state_gap(gap)
     else:
-        direction.losses.append(Loss("gap", gap.position, gap.length, gap.reason, gap.detail))
+        direction.losses.append(Loss.of(gap))
         direction.skipped = True
         direction.sink.skipped(direction.losses, sure=False)
 

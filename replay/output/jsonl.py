@@ -12,22 +12,19 @@ from replay.output.usual_line import UsualLines
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """One line per item, as it comes."""
-    usual = UsualLines().line
+    usual = UsualLines()
     for item in items:
-        quickly = usual(item) if type(item) is Exchange else None
-        if quickly is not None:
-            out.write(quickly)
-        else:
-            for piece in pieces(item):
-                out.write(piece)
+        for piece in _line(usual, item):
+            out.write(piece)
 
 
 def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
     """What makes the line of one item."""
-    usual = UsualLines().line
+    usual = UsualLines()
+    return lambda item: b"".join(_line(usual, item))
 
-    def line(item: Exchange | OpaqueConnection) -> bytes:
-        quickly = usual(item) if type(item) is Exchange else None
-        return b"".join(pieces(item)) if quickly is None else quickly
 
-    return line
+def _line(usual: UsualLines, item: Exchange | OpaqueConnection) -> Iterable[bytes | memoryview]:
+    """The pieces of one line: a usual one is a single piece."""
+    quickly = usual.line(item) if type(item) is Exchange else None
+    return pieces(item) if quickly is None else (quickly,)

@@ -66,15 +66,20 @@ def events(steps: Iterable[Step], start: int = 0) -> Iterator[tuple[Flow, Stream
             position[flow] += lost.length or 0
 
 
-def talk(*steps: Step, connection: Connection = SERVER, keep: int | None = None) -> Talk:
-    """Feed the steps and finish."""
-    reader = Http1Connection(connection) if keep is None else Http1Connection(connection, keep=keep)
+def fed(reader: Http1Connection, steps: Iterable[Step]) -> list[Exchange]:
+    """Feed the steps and finish: what it handed out."""
     exchanges: list[Exchange] = []
     time = 0
     for flow, event in events(steps):
         exchanges += reader.feed(flow, event)
         time = event.time
-    exchanges += reader.finish(time + 10)
+    return exchanges + reader.finish(time + 10)
+
+
+def talk(*steps: Step, connection: Connection = SERVER, keep: int | None = None) -> Talk:
+    """Feed the steps and finish."""
+    reader = Http1Connection(connection) if keep is None else Http1Connection(connection, keep=keep)
+    exchanges = fed(reader, steps)
     assert not reader.pairing.order, "an exchange was begun and never handed out"
     return Talk(exchanges, reader.handover, reader.unplaced)
 

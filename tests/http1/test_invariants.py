@@ -20,7 +20,7 @@ from replay.http1.message import Message
 from replay.http1.sides import RequestSide, ResponseSide
 from replay.stream import Bytes, Flow, Gap, StreamEvent
 from tests.http1.cases import GET, GET2, LENGTH, OK2, R, S, chunked, request
-from tests.http1.talk import SERVER, Lost, Step, events
+from tests.http1.talk import SERVER, Lost, Step, events, fed
 
 INTERIM = b"HTTP/1.1 103 E\r\nLink: <x>\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n"
@@ -115,13 +115,7 @@ def read(talked: list[Step], *, joined: bool) -> Reading:
     """All of it, as the framers see it."""
     reader = Http1Connection(replace(SERVER, joined_midstream=joined), careful=True)
     heads = {R: _heads(reader.request_side), S: _heads(reader.response_side)}
-    exchanges: list[Exchange] = []
-    time = 0
-    for flow, event in events(talked):
-        exchanges += reader.feed(flow, event)
-        time = event.time
-    exchanges += reader.finish(time + 10)
-    return Reading(reader, exchanges, heads)
+    return Reading(reader, fed(reader, talked), heads)
 
 
 def _heads(side: RequestSide | ResponseSide) -> set[int]:

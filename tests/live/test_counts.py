@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures import running
+from fixtures.asking import report
 from tests.live.exercised import CAPTURE, SECONDS
 
 TALK = """
@@ -33,12 +33,6 @@ ENDS = {
 }
 
 
-def verdict(capture: Path) -> dict[str, Any]:
-    words = [running.tool("ebpf-replay"), "verify", "--json", str(capture)]
-    found: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
-    return found
-
-
 def assert_counted(found: dict[str, Any]) -> None:
     """Every byte that TALK moved was captured and counted."""
     assert (found["verdict"], found["missing"], found["uncounted"]) == ("complete", [], 0)
@@ -53,7 +47,7 @@ def test_recorded_command_s_connections_are_all_counted(end: str, tmp_path: Path
     capture = tmp_path / "ends.cap"
     command = [*CAPTURE, "-o", str(capture), "--", "python3", "-c", TALK + ENDS[end]]
     subprocess.run(command, check=True, timeout=SECONDS)
-    assert_counted(verdict(capture))
+    assert_counted(report(capture))
 
 
 def test_connections_still_open_when_the_recording_ends_are_counted(tmp_path: Path) -> None:
@@ -69,4 +63,4 @@ def test_connections_still_open_when_the_recording_ends_are_counted(tmp_path: Pa
             assert talker.stdout.readline() == "done\n"
         talker.stdin.close()
         assert talker.wait(SECONDS) == 0
-    assert_counted(verdict(capture))
+    assert_counted(report(capture))

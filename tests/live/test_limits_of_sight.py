@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from fixtures import running
-from tests.live.crowded import SOCKETS
-from tests.live.exercised import CAPTURE, HAS_LENGTHS, SECONDS
+from fixtures.asking import exchanges, report
+from tests.live.exercised import CAPTURE, HAS_LENGTHS, OTHER_WAY, SECONDS
+from tests.live.ways import SOCKETS
 
-CROWDED = [sys.executable, "-I", str(Path(__file__).parent / "crowded.py"), "capture"]
+CROWDED = [*OTHER_WAY, "crowded", "capture"]
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 # Pairs that are all open at once; each has one exchange in every round.
@@ -58,17 +59,9 @@ server.close()
 """
 
 
-def replayed(*words: str) -> str:
-    return subprocess.run([running.tool("ebpf-replay"), *words], capture_output=True, text=True).stdout
-
-
-def verified(capture: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(replayed("verify", "--json", str(capture)))
-    return found
-
-
 def forgotten(capture: Path) -> int:
-    found: dict[str, Any] = json.loads(replayed("info", "--json", str(capture)))
+    words = [running.tool("ebpf-replay"), "info", "--json", str(capture)]
+    found: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
     return int(found["losses"].get("sockets_forgotten", 0))
 
 
@@ -77,7 +70,7 @@ def test_sockets_that_make_room_for_others_are_counted_and_lose_no_byte(pairs: i
     capture = tmp_path / "crowded.cap"
     words = [*CROWDED, "-o", str(capture), "--", sys.executable, "-c", CROWD, str(pairs), ANSWER.decode()]
     told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS).stderr
-    found = verified(capture)
+    found = report(capture)
     seen = found["totals"]["connections"]
     targets = sorted(f"/{turn}/{number}" for turn in (0, 1) for number in range(pairs))
     moved = (len(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n") + len(ANSWER) for target in targets)
@@ -88,15 +81,14 @@ def test_sockets_that_make_room_for_others_are_counted_and_lose_no_byte(pairs: i
     assert 0 < seen - 2 * pairs <= forgotten(capture) <= found["uncounted"]
     assert f"{forgotten(capture):,} sockets made room for others" in told
     assert not found["proven"]
-    exchanges = [json.loads(line) for line in replayed("show", str(capture), "--format", "jsonl").splitlines()]
-    assert sorted(each["request"]["target"] for each in exchanges) == targets
+    assert sorted(each["request"]["target"] for each in exchanges(capture)) == targets
 
 
 @pytest.mark.skipif(not HAS_LENGTHS, reason="before Linux 6.3 nobody counts what io_submit moves")
 def test_bytes_of_io_submit_are_gaps_of_their_size(tmp_path: Path) -> None:
     capture = tmp_path / "aio.cap"
     subprocess.run([*CAPTURE, "-o", str(capture), "--", sys.executable, "-c", AIO], check=True, timeout=SECONDS)
-    found = verified(capture)
+    found = report(capture)
     assert found["totals"]["gaps"] == {"unknown": 600}
     flows = [each[way] for each in found["connections"] for way in ("received", "sent") if each[way].get("captured")]
     assert [(flow["captured"], flow["counted"], flow["gaps"]) for flow in flows] == [(20, 320, {"unknown": 300})] * 2

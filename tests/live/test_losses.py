@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from fixtures import running
-from fixtures.asking import Asked, Client, Document, differences, exchanges, number_of, seen, verify
+from fixtures.asking import Asked, Client, Document, differences, exchanges, number_of, report, seen, verify
 from fixtures.servers.routes import content
 
 REQUESTS = 1_009
@@ -94,12 +92,6 @@ def belongs(document: Document) -> bool:
 def is_inferred(document: Document) -> bool:
     """Whether the exchange says itself that its pairing is an inference."""
     return any(problem["code"] == "paired-by-inference" for problem in document["problems"])
-
-
-def report(capture: Path) -> dict[str, Any]:
-    words = [running.tool("ebpf-replay"), "verify", "--json", str(capture)]
-    found: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
-    return found
 
 
 def test_with_rings_too_small_verify_names_what_is_missing_and_the_rest_pairs_rightly(tmp_path: Path) -> None:

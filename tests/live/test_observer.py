@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fixtures import running
+from fixtures.asking import report
 
 CONNECTIONS = 31  # a prime number, from several threads at once so that a ring of 64 KiB overflows
 THREADS = 8
@@ -83,9 +83,7 @@ def test_the_missing_bytes_are_those_that_client_and_server_know_to_have_passed(
         server.terminate()
         server.wait()
     assert "lost: nothing" not in recorder.said
-    words = [running.tool("ebpf-replay"), "verify", "--json", str(capture)]
-    found = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
-    rows = {row["remote"]: row for row in found["connections"]}
+    rows = {row["remote"]: row for row in report(capture)["connections"]}
     assert rows.keys() == known.keys()
     assert {a: (accounted(row["received"]), accounted(row["sent"])) for a, row in rows.items()} == known
     missing = sum(sum(row[way].get("gaps", {}).values()) for row in rows.values() for way in ("received", "sent"))
