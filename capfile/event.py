@@ -156,6 +156,11 @@ _EVENT: Final = struct.Struct("<" + "".join(code for _, code, _ in FIELDS))
 _LOST: Final = struct.Struct("<QQ")
 _RAW_SIZE: Final = struct.Struct("<I")
 
+# Linux's numbers (linux/socket.h), whatever system reads them: AF_INET6 is another number on each
+AF_UNIX: Final = 1
+AF_INET: Final = 2
+AF_INET6: Final = 10
+
 SOCKET_FACTS: Final = struct.Struct("<HHHHHHI16s16sQQ108s108s")
 SOCKET_AUDIT: Final = struct.Struct("<QQII")
 

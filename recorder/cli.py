@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from capfile.version import VERSION
 from recorder.errors import OutputError, RecorderError, UsageError
 
 # name -> (module, one line of help)
@@ -96,16 +97,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ebpf-rec", description="Record what processes say over their sockets, by eBPF.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"ebpf-rec {_version()}")
+    parser.add_argument("--version", action="version", version=f"ebpf-rec {VERSION}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, help_line) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=help_line, allow_abbrev=False)
         if name == command:
             importlib.import_module(module).configure(subparser)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("ebpf-rec")

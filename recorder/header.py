@@ -6,12 +6,12 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from capfile.event import EVENT_SIZE, layout
 from capfile.frames import FORMAT_VERSION, Header
+from capfile.version import VERSION
 from recorder.options import Options
 from recorder.processes import text
 
@@ -20,7 +20,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def program() -> str:
     """This program's name and version, as the Header and `--version` say it."""
-    return f"ebpf-rec {version('ebpf-rec')}"
+    return f"ebpf-rec {VERSION}"
 
 
 def header(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from capfile.errors import CapfileError
+from capfile.version import VERSION
 from replay.errors import UsageError as UsageError
 from replay.output.escaping import visible
 from replay.output.opening import NO_ROOM
@@ -78,16 +79,10 @@ def _complain(message: str, status: int) -> int:
 def _parser(command: str) -> argparse.ArgumentParser:
     """The whole parser; only `command`'s own options are configured, so that the other modules need no import."""
     parser = argparse.ArgumentParser(prog="ebpf-replay", description="Rebuild HTTP exchanges from a capture file.")
-    parser.add_argument("--version", action="version", version=f"ebpf-replay {_version()}")
+    parser.add_argument("--version", action="version", version=f"ebpf-replay {VERSION}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, help_line) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=help_line)
         if name == command:
             importlib.import_module(module).configure(subparser)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("ebpf-rec")

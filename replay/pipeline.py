@@ -8,19 +8,21 @@ Each stage is a module of its own and knows nothing of its neighbours but the vo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capfile.event import Event
 from replay.connections import Connections, MakeListener, SidePolicy
 from replay.dispatch import Conversation, Result
 from replay.events import ordered_runs
 from replay.exchange import Connection, ProcessFacts
-from replay.follow import Followed
 from replay.ledger import Ledger
 from replay.processes import Processes
 from replay.source import Recording
 from replay.stream import Eof, Flow, StreamEvent
 from replay.streams import Streams
+
+if TYPE_CHECKING:
+    from replay.follow import Followed
 
 
 class Passage(NamedTuple):
@@ -49,7 +51,7 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
     ledger = Ledger(outlook.counters)
     processes = Processes(outlook.processes)
     streams = Streams(ledger)
-    patient = not isinstance(recording, Followed)
+    patient = isinstance(recording, Recording)  # one that is followed is shown as it comes
     connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener, patient=patient)
     for run in ordered_runs(recording.frames(), outlook, ledger):
         for item in run:

@@ -7,10 +7,8 @@ the frames as `Damage`, in its place.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
-import tempfile
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +47,9 @@ def opened(name: str) -> BinaryIO:
 
 
 def _spooled(stream: BinaryIO) -> BinaryIO:
+    import shutil  # only a stream needs these two, which cost each start 5 ms
+    import tempfile
+
     spool = tempfile.SpooledTemporaryFile(SPOOL_MEMORY)  # noqa: SIM115  (the recording closes it)
     shutil.copyfileobj(stream, spool)
     spool.seek(0)

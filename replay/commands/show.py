@@ -15,25 +15,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from replay import remarks
 from replay.dispatch import Result
 from replay.errors import UsageError
 from replay.events import FOREVER
-from replay.evidence import event_line, evidence
 from replay.exchange import Exchange
-from replay.follow import Followed
-from replay.output import full, jsonl, table
 from replay.output.formats import FORMATS
 from replay.output.opening import FORCE_HELP, opened
 from replay.pipeline import Passage, exchanges, passages
 from replay.source import Recording, prefixes, recordings
 
+if TYPE_CHECKING:
+    from replay.follow import Followed
+
 MAX_JOBS: Final = 64
-# Formats whose output is one line per item: these can be made by several processes.
-_BY_LINE: Final = {"table": table.encoder, "jsonl": jsonl.encoder}
+_BY_LINE: Final = ("table", "jsonl")  # one line per item: these can be made by several processes
 EXCHANGE_ID: Final = re.compile(r"(?:\d+:)?\d+-\d+")
 _DURATION: Final = re.compile(r"\+?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)")
 _UNITS: Final = {
@@ -88,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.jobs != 1:
         _check_jobs(arguments, files, ids)
     with ExitStack() as stack:
-        found = [Followed(files[0])] if arguments.follow else recordings(files)
+        found = _followed(files[0]) if arguments.follow else recordings(files)
         for recording in found:
             stack.callback(recording.close)
         read = [recording for recording in found if isinstance(recording, Recording)]
@@ -114,6 +112,12 @@ def run(arguments: argparse.Namespace) -> int:
     return missing.say()
 
 
+def _followed(name: str) -> list[Followed]:
+    from replay.follow import Followed  # what most runs do not use is not loaded: it costs every start
+
+    return [Followed(name)]
+
+
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
     """Files and exchange ids: a word that looks like an id and is no file is one."""
     ids = [word for word in words if EXCHANGE_ID.fullmatch(word) and not os.path.exists(word)]
@@ -130,10 +134,14 @@ def _write(
     if row.target == "folder":
         if arguments.force:
             raise UsageError(f"--format {arguments.format} replaces nothing: give an empty folder instead of --force")
+        from pathlib import Path  # likewise
+
         row.write(items, Path(arguments.output or arguments.format))
         return
     out = stack.enter_context(_output(arguments, files))
     if in_full and arguments.format == "table":
+        from replay.output import full  # likewise
+
         full.write(items, out)
     else:
         row.write(items, out)
@@ -156,12 +164,13 @@ def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str])
 def _in_parallel(
     arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool], stack: ExitStack
 ) -> None:
-    from replay import jobs  # what most runs do not use is not loaded: it would be an eighth of their start
+    from replay import jobs  # likewise
+    from replay.output import jsonl, table
 
     out = stack.enter_context(_output(arguments, files))
     if arguments.format == "table":
         out.write(table.heading(out))
-    encode = _BY_LINE[arguments.format](out)
+    encode = (table if arguments.format == "table" else jsonl).encoder(out)
     with closing(
         jobs.lines(files, arguments.side, lambda item: encode(item) if wanted(item) else None, arguments.jobs)
     ) as lines:
@@ -221,6 +230,8 @@ def _passages(found: list[Recording] | list[Followed], side: str, chosen: set[st
 
 
 def _evidence(found: list[Recording], arguments: argparse.Namespace, files: list[str]) -> int:
+    from replay.evidence import event_line, evidence  # likewise
+
     wanted = arguments.evidence
     for recording, prefix in zip(found, prefixes(len(found)), strict=True):
         for item in exchanges(recording, "both", prefix):

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from capfile import event
-from capfile.event import EVENT_ABI, Direction, Event, Flag, Kind, Reason, SocketFacts
+from capfile.event import AF_UNIX, EVENT_ABI, Direction, Event, Flag, Kind, Reason, SocketFacts
 from capfile.frames import Mark, Process
 from capfile.writer import Writer
 from replay.importers.event_file import EventFile, clamped
 
-AF_UNIX: Final = 1
-AF_INET: Final = 2
-AF_INET6: Final = 10
 SOCK_STREAM: Final = 1
 IPPROTO_TCP: Final = 6
 TCP_ESTABLISHED: Final = 1

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from typing import Final
 
-from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX
+from capfile.event import AF_INET, AF_INET6, AF_UNIX
 from replay.importers.strace_values import Structure, Text, Value, Word, unescape
 
 FAMILIES: Final = {"AF_UNIX": AF_UNIX, "AF_LOCAL": AF_UNIX, "AF_INET": AF_INET, "AF_INET6": AF_INET6}

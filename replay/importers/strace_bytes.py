@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from capfile.event import Direction, Flag, Reason
-from replay.importers.recording import AF_UNIX, NO_FLAGS, Caller
+from capfile.event import AF_UNIX, Direction, Flag, Reason
+from replay.importers.recording import NO_FLAGS, Caller
 from replay.importers.strace_buffers import buffers_of, descriptors_in, flags_of, message_buffers
 from replay.importers.strace_descriptors import OpenFile
 from replay.importers.strace_lines import Call, Result

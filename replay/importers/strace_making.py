@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from capfile.event import AF_INET
 from replay.importers import strace_addresses as addresses
-from replay.importers.recording import AF_INET
 from replay.importers.strace_buffers import closes_on_exec
 from replay.importers.strace_descriptors import OpenFile
 from replay.importers.strace_lines import Call, Result

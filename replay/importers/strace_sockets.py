@@ -10,10 +10,10 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from capfile.event import Flag, SocketFacts
+from capfile.event import AF_INET, AF_INET6, AF_UNIX, Flag, SocketFacts
 from capfile.frames import Process
 from replay.importers import strace_addresses as addresses
-from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX, NO_FLAGS, Caller, ImportedSocket, Recording, facts
+from replay.importers.recording import NO_FLAGS, Caller, ImportedSocket, Recording, facts
 from replay.importers.strace_buffers import Unreadable, number_of
 from replay.importers.strace_descriptors import Descriptors, OpenFile, Task
 from replay.importers.strace_lines import Call, Lines

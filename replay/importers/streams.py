@@ -14,9 +14,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from capfile.event import Direction, Flag, Reason, SocketFacts
+from capfile.event import AF_INET, AF_INET6, AF_UNIX, Direction, Flag, Reason, SocketFacts
 from replay.importers.errors import InputError, WrongKind
-from replay.importers.recording import AF_INET, AF_INET6, AF_UNIX, ImportedSocket, Recording, facts
+from replay.importers.recording import ImportedSocket, Recording, facts
 from replay.importers.source import Source
 
 MAX_LINE: Final = 64 << 20  # a row of 48 MiB of data in base64; the largest in the known corpora is under 1 MiB

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from capfile.event import Direction, Flag
+from capfile.event import AF_INET, AF_INET6, Direction, Flag
 from replay.importers.network import ACK, FIN, RST, SYN, Segment
 from replay.importers.reassembly import Budget, HalfStream, Piece
-from replay.importers.recording import AF_INET, AF_INET6, NO_FLAGS, ImportedSocket, Recording, facts
+from replay.importers.recording import NO_FLAGS, ImportedSocket, Recording, facts
 
 MAX_FLOWS: Final = 1 << 16  # about 100 MB; beyond it the connection that was silent for longest is let go
 MAX_HELD_TOTAL: Final = 256 << 20  # bytes behind holes, all connections together

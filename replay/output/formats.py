@@ -11,11 +11,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from replay.exchange import Exchange, OpaqueConnection
 from replay.pipeline import Passage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Item = Exchange | OpaqueConnection
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any, BinaryIO, Final
 
+from capfile.version import VERSION
 from replay import urls
 from replay.exchange import Body, Exchange, Headers, OpaqueConnection, ProcessFacts, Request, Response
 from replay.output import har_parts as parts
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """Write one HAR document; connections without exchanges are counted in `log._connections`."""
-    creator = {"name": CREATOR, "version": version("ebpf-rec")}
+    creator = {"name": CREATOR, "version": VERSION}
     out.write(b'{"log":{"version":"1.2","creator":' + _encoded(creator) + b',"entries":[')
     others, separator = [], b"\n"
     for item in items:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -125,7 +124,7 @@ def _new(name: str, path: str) -> int:
 @contextmanager
 def _beside(path: str, force: bool) -> Iterator[BinaryIO]:
     """A new file in the folder of `path`, which is given that name when it is whole."""
-    part = os.path.join(os.path.dirname(path), f".ebpf-replay.{secrets.token_hex(8)}.part")
+    part = os.path.join(os.path.dirname(path), f".ebpf-replay.{os.urandom(8).hex()}.part")
     with os.fdopen(_new(part, path), "wb") as file:
         try:
             yield file

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from typing import BinaryIO, Final
 
+from capfile.version import VERSION
 from replay.exchange import ProcessFacts
 from replay.output.escaping import shortened, visible
 from replay.output.synthetic_tcp import Conversation, Packet
@@ -57,7 +57,7 @@ def _section() -> bytes:
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
     interface = struct.pack("<HHI", LINKTYPE_RAW, 0, 0)
     name = _option(NAME, b"recorded sockets") + _option(RESOLUTION, bytes([NANOSECONDS]))
-    application = _option(USER_APPLICATION, f"ebpf-replay {version('ebpf-rec')}".encode())
+    application = _option(USER_APPLICATION, f"ebpf-replay {VERSION}".encode())
     return _block(SECTION, section + _options(application)) + _block(INTERFACE, interface + _options(name))
 
 

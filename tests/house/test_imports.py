@@ -87,3 +87,26 @@ def test_every_module_can_be_imported_alone_and_none_brings_in_bcc() -> None:
         [sys.executable, "-c", ALONE, *MODULES], cwd=ROOT, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
+
+
+# What is loaded when a command is done, of what would cost each start several ms.
+START = """
+import contextlib, io, sys
+from replay.cli import main
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+dear = {"capfile.reader", "email", "ipaddress", "msgspec", "pathlib", "re2", "rich", "socket", "tempfile"}
+print(*sorted(dear & {*sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        (["--version"], ""),
+        (["show", "--format", "jsonl", "fixtures/version-1.cap"], "capfile.reader msgspec"),
+    ],
+)
+def test_a_start_loads_only_what_its_command_uses(words: list[str], loaded: str) -> None:
+    done = subprocess.run([sys.executable, "-c", START, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == loaded.split(), done.stderr
