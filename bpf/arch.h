@@ -11,9 +11,14 @@ struct registers {
 };
 #define O_registers (4 * 8) /* bp's place in pt_regs: after r15, r14, r13, r12 */
 
+/* Of current's system call; `pt_regs`: where they are, for kernels that do not say it. */
 static __always_inline void read_registers(u64 pt_regs, struct registers *registers)
 {
+#if HAVE_TYPED_TASK
+	*registers = *(struct registers *)(bpf_task_pt_regs(bpf_get_current_task_btf()) + O_registers);
+#else
 	bpf_probe_read_kernel(registers, sizeof(*registers), (void *)(pt_regs + O_registers));
+#endif
 }
 
 static __always_inline void native_arguments(struct registers *registers, u64 *argument)
@@ -39,9 +44,8 @@ static __always_inline void compat_arguments(struct registers *registers, u64 *a
 /* Whether current is inside a 32-bit system call, which has numbers and struct layouts of its own. */
 static __always_inline int is_compat_call(void)
 {
-	u64 task = bpf_get_current_task();
 	u32 status = 0;
 
-	KERNEL_READ(status, task, O_task_struct_thread_info + O_thread_info_status);
+	CURRENT_READ(status, CURRENT(), O_task_struct_thread_info + O_thread_info_status);
 	return status & TS_COMPAT;
 }

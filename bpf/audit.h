@@ -15,12 +15,11 @@
 /* How the thread that is being counted came here. */
 static __always_inline int is_io_uring(u64 syscall)
 {
-	u64 task = bpf_get_current_task();
 	u32 flags = 0;
 
 	if (syscall == NR_io_uring_enter)
 		return 1;
-	KERNEL_READ(flags, task, O_task_struct_flags);
+	CURRENT_READ(flags, CURRENT(), O_task_struct_flags);
 	return flags & PF_IO_WORKER;
 }
 

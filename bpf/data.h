@@ -58,7 +58,7 @@ static __always_inline u64 sum_of_messages(struct call *call)
 	for (u32 i = 0; i < UIO_MAXIOV && i < call->ret; i++) {
 		u32 length = 0;
 
-		bpf_probe_read_user(&length, sizeof(length), (void *)(at + i * each));
+		read_user(&length, sizeof(length), (void *)(at + i * each));
 		sum += length;
 	}
 	return sum;
@@ -120,34 +120,45 @@ static __always_inline void meet(void *ctx, struct call *call, struct socket_sta
 		mark_once(ctx, call->id, state->inode, state->generation, MARK_KTLS);
 }
 
-static __always_inline int set_flags(void *ctx, struct call *call)
+static __always_inline void mark_zerocopy(void *ctx, struct call *call)
+{
+	if (call->message_flags & MSG_ZEROCOPY && call->direction == DIRECTION_SEND)
+		mark_once(ctx, call->id, 0, 0, MARK_ZEROCOPY);
+}
+
+/* The call's flags; 0 if it is none that an event stands for. */
+static __always_inline int set_flags(struct call *call)
 {
 	call->flags = call->compat ? FLAG_COMPAT : 0;
 	if (call->unsure) {
 		call->flags |= FLAG_IDENTITY_UNSURE;
 		count(COUNT_IDENTITY_UNSURE, 1);
 	}
-	if (call->message_flags & MSG_ZEROCOPY && call->direction == DIRECTION_SEND) {
+	if (call->message_flags & MSG_ZEROCOPY && call->direction == DIRECTION_SEND)
 		call->flags |= FLAG_ZEROCOPY;
-		mark_once(ctx, call->id, 0, 0, MARK_ZEROCOPY);
-	}
 	if (call->total)
 		return 1;
 	call->flags |= FLAG_EOF;
 	return call->direction == DIRECTION_RECEIVE && is_shut_for_receive(call->socket);
 }
 
-/* The bytes of a placed call; hands over to on_transfer where they can be read. */
-static __always_inline void send_bytes(void *ctx, struct call *call, struct socket_state *state)
+/* The bytes of a placed call; hands over to on_transfer where they can be read. `usual` is a constant: what is_usual has
+ * ruled out is not compiled. */
+static __always_inline void send_bytes(void *ctx, struct call *call, struct socket_state *state, int usual)
 {
 	u32 zero = 0;
 	struct record *record = scratch.lookup(&zero);
 	u16 absent;
 
 	call->time = bpf_ktime_get_ns();
-	meet(ctx, call, state);
+	if (!usual)
+		meet(ctx, call, state);
 	measure(call, state);
-	if (!record || state->state & SOCKET_IGNORED || !set_flags(ctx, call))
+	if (!record || state->state & SOCKET_IGNORED)
+		return;
+	if (!usual)
+		mark_zerocopy(ctx, call);
+	if (!set_flags(call))
 		return;
 	call->inode = state->inode;
 	call->generation = state->generation;
@@ -156,7 +167,7 @@ static __always_inline void send_bytes(void *ctx, struct call *call, struct sock
 		return;
 	}
 	record->busy = 1;
-	absent = absent_reason(call, state);
+	absent = usual ? REASON_NONE : absent_reason(call, state);
 	if (absent) {
 		send_absent(ctx, record, call, absent);
 	} else {
@@ -168,38 +179,71 @@ static __always_inline void send_bytes(void *ctx, struct call *call, struct sock
 	record->busy = 0;
 }
 
+/* Whether a call is one like most: on a socket that was announced, by the descriptor it was seen with, and nothing of it
+ * needs more than its bytes. */
+static __always_inline int is_usual(struct call *call, struct socket_state *state)
+{
+	return state->state & SOCKET_ANNOUNCED && state->descriptor == descriptor_key(call->id, call->fd) &&
+	       call->shape <= SHAPE_MESSAGES && !(call->message_flags & (MSG_TRUNC | MSG_ZEROCOPY));
+}
+
+static __always_inline int is_in_stream(struct call *call)
+{
+	return !(call->message_flags & (call->direction == DIRECTION_SEND ? MSG_ERRQUEUE : NOT_IN_STREAM));
+}
+
+/* A native call that moved bytes; all but the usual are on_data's. */
 static __always_inline void data_call(void *ctx, struct call *call)
 {
-	u32 outside = call->direction == DIRECTION_SEND ? MSG_ERRQUEUE : NOT_IN_STREAM;
-	struct socket_state *state;
+	struct socket_state *state = place(call);
 
-	if (call->message_flags & outside)
+	if (!state)
 		return;
-	state = place(call);
-	if (state)
-		send_bytes(ctx, call, state);
+	if (is_usual(call, state)) {
+		send_bytes(ctx, call, state, 1);
+		return;
+	}
+	call->placed = state->generation;
+	stages.call(ctx, STAGE_DATA);
+	count(COUNT_TAIL_CALL_FAILED, 1);
 }
 
 /* splice: the socket may be at either end, the other is a pipe. */
-static __always_inline void splice_call(void *ctx, struct call *call)
+static __always_inline struct socket_state *place_splice(struct call *call)
 {
 	struct socket_state *state;
 
-	call->direction = DIRECTION_SEND;
-	call->fd = call->argument[2];
-	state = place(call);
-	if (!state) {
-		call->direction = DIRECTION_RECEIVE;
-		call->fd = call->argument[0];
-		state = socket_by_descriptor(call, call->fd);
+	call->direction = DIRECTION_RECEIVE;
+	call->fd = call->argument[0];
+	state = socket_by_descriptor(call, call->fd);
 #if HAVE_LENGTHS
-		if (state) { /* the kernel counts no splice from a socket */
-			call->total = call->ret;
-			call->counted = call->ret;
-			place_here(call, state);
-		}
-#endif
+	if (state) { /* the kernel counts no splice from a socket */
+		call->total = call->ret;
+		call->counted = call->ret;
+		place_here(call, state);
 	}
-	if (state)
-		send_bytes(ctx, call, state);
+#endif
+	return state;
+}
+
+/* The socket of a call that on_sys_exit has placed, or that is placed now. */
+static __always_inline struct socket_state *placed(struct call *call)
+{
+	struct socket_state *state;
+
+	if (call->placed) {
+		state = sockets.lookup(&call->socket);
+		if (state && state->generation == call->placed)
+			return state;
+		count(COUNT_UNPLACED_CALLS, 1);
+		return 0;
+	}
+	if (call->shape == SHAPE_SPLICE) {
+		call->direction = DIRECTION_SEND;
+		call->fd = call->argument[2];
+	}
+	state = place(call);
+	if (!state && call->shape == SHAPE_SPLICE)
+		state = place_splice(call);
+	return state;
 }

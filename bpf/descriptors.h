@@ -69,7 +69,7 @@ static __always_inline void introduce_made(void *ctx, struct call *call)
 		flags = FLAG_ACCEPTED;
 	}
 	if (call->shape == SHAPE_PAIR) {
-		bpf_probe_read_user(fds, sizeof(fds), (void *)call->argument[3]);
+		read_user(fds, sizeof(fds), (void *)call->argument[3]);
 		flags = FLAG_PAIR;
 	}
 #pragma clang loop unroll(disable)
@@ -78,12 +78,11 @@ static __always_inline void introduce_made(void *ctx, struct call *call)
 }
 
 /* "how: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2" (shutdown(2)), which are enum event_direction's values less one. */
-static __always_inline void shut_down(void *ctx, struct call *call)
+static __always_inline void shut_down(void *ctx, struct call *call, struct socket_state *state)
 {
-	struct socket_state *state = socket_by_descriptor(call, call->argument[0]);
 	struct event event;
 
-	if (!state || !is_recorded(state))
+	if (!is_recorded(state))
 		return;
 	event_header(&event, EVENT_SHUTDOWN, call->id, call->time);
 	event.socket = state->inode;
@@ -96,14 +95,24 @@ static __always_inline void shut_down(void *ctx, struct call *call)
 
 #define TCP_ULP 31 /* include/uapi/linux/tcp.h; the upper layer protocol that anybody sets is "tls" */
 
-static __always_inline void option_set(void *ctx, struct call *call)
+static __always_inline int sets_protocol(struct call *call)
+{
+	return call->shape == SHAPE_OPTION && call->argument[1] == IPPROTO_TCP && call->argument[2] == TCP_ULP;
+}
+
+/* shutdown(2), and setsockopt(2) as far as it matters. */
+static __always_inline void changed(void *ctx, struct call *call)
 {
 	struct socket_state *state;
 
-	if (call->argument[1] != IPPROTO_TCP || call->argument[2] != TCP_ULP)
+	if (call->shape != SHAPE_SHUTDOWN && !sets_protocol(call))
 		return;
 	state = socket_by_descriptor(call, call->argument[0]);
-	if (state)
+	if (!state)
+		return;
+	if (call->shape == SHAPE_SHUTDOWN)
+		shut_down(ctx, call, state);
+	else
 		mark_once(ctx, call->id, state->inode, state->generation, MARK_KTLS);
 }
 

@@ -6,6 +6,20 @@
 #define KERNEL_READ(destination, base, offset) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), (void *)((base) + (offset)))
 
+/* The same behind current, and behind the pointers that lead on from there: where the verifier knows their types
+ * (bpf_get_current_task_btf and bpf_task_pt_regs, 5.15 and later) a plain load, which reads 0 where nothing is. */
+#if HAVE_TYPED_TASK
+#define CURRENT() ((u64)bpf_get_current_task_btf())
+#define CURRENT_READ(destination, base, offset) ((destination) = *(typeof(destination) *)((base) + (offset)))
+#else
+#define CURRENT() bpf_get_current_task()
+#define CURRENT_READ KERNEL_READ
+#endif
+
+/* bpf_probe_read_user by its number: under its own name bcc would read the whole of /proc/kallsyms to see whether the kernel
+ * has it, a tenth of the time that compiling takes. It has, since 5.5. */
+static long (*read_user)(void *destination, u32 size, const void *source) = (void *)BPF_FUNC_probe_read_user;
+
 /* Keeps the compiler from splitting a value's test from its use: the verifier knows the range of the tested register
  * alone. */
 #define BOUND(value) asm volatile("" : "+r"(value))
@@ -30,17 +44,19 @@ static __always_inline u64 fetch_add(u64 *value, u64 amount)
 /* current's struct file behind a descriptor, 0 if there is none. */
 static __always_inline u64 file_of(s32 fd)
 {
-	u64 task = bpf_get_current_task(), files = 0, table = 0, slots = 0, file = 0;
+	u64 files = 0, table = 0, slots = 0, file = 0;
 	u32 most = 0;
 
-	KERNEL_READ(files, task, O_task_struct_files);
+	CURRENT_READ(files, CURRENT(), O_task_struct_files);
 	if (!files)
 		return 0;
-	KERNEL_READ(table, files, O_files_struct_fdt);
-	KERNEL_READ(most, table, O_fdtable_max_fds);
+	CURRENT_READ(table, files, O_files_struct_fdt);
+	if (!table)
+		return 0;
+	CURRENT_READ(most, table, O_fdtable_max_fds);
 	if ((u32)fd >= most)
 		return 0;
-	KERNEL_READ(slots, table, O_fdtable_fd);
+	CURRENT_READ(slots, table, O_fdtable_fd);
 	KERNEL_READ(file, slots, (u64)(u32)fd * 8);
 	return file;
 }

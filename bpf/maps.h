@@ -81,6 +81,7 @@ struct call {
 	u8 compat;        /* the caller's structs are the 32-bit ones */
 	u8 unsure;        /* the socket's own counters do not show this call */
 	u32 message_flags;
+	u64 placed;       /* generation of the socket, once the call has its place */
 };
 
 /* Descriptors that close without a call of their own, looked at one after the other. */
@@ -136,7 +137,7 @@ enum stage {
 	STAGE_TRANSFER,
 	STAGE_DESCRIPTORS,
 	STAGE_COMPAT,
-	STAGE_SPLICE,
+	STAGE_DATA,
 	STAGE_CLOSE_RANGE,
 };
 

@@ -9,9 +9,6 @@
  * file alone; nothing else is done to it. Constants (O_*, F_*, FILTER_*, SNAPLEN, …) come as -D. Programs that also run in
  * interrupts are those of raw tracepoints on every kernel, the others where context.h says so.
  */
-#include <uapi/linux/ptrace.h>
-#include <uapi/linux/in.h>
-#include <linux/socket.h>
 #include "maps.h"
 #include "kernel.h"
 #include "arch.h"
@@ -66,7 +63,7 @@ static __always_inline int socketcall_row(struct call *call)
 {
 	u32 flags_at = NO_FLAGS, number = call->argument[0], words[6] = {};
 
-	if (bpf_probe_read_user(words, 4 * 4, (void *)call->argument[1]))
+	if (read_user(words, 4 * 4, (void *)call->argument[1]))
 		return 0;
 	for (int i = 0; i < 4; i++)
 		call->argument[i] = words[i];
@@ -79,17 +76,23 @@ static __always_inline int socketcall_row(struct call *call)
 	return 1;
 }
 
-/* Hands a call to the stage of its shape. Failed calls move nothing, but for a connect under way. */
-static __always_inline void dispatch(void *ctx, struct call *call)
+/* Hands a call to the stage of its shape. Failed calls move nothing, but for a connect under way. `native`: the callers of
+ * every day, whose bytes wait for no further program. */
+static __always_inline void dispatch(void *ctx, struct call *call, int native)
 {
 	call->fd = call->argument[0];
-	if (call->shape <= SHAPE_SENDFILE) {
-		if (call->ret >= 0)
-			data_call(ctx, call);
+	call->placed = 0;
+	if (call->shape > SHAPE_SENDFILE) {
+		call->time = bpf_ktime_get_ns();
+		stages.call(ctx, STAGE_DESCRIPTORS);
+	} else if (call->ret < 0 || !is_in_stream(call)) {
 		return;
+	} else if (native) {
+		data_call(ctx, call);
+		return;
+	} else {
+		stages.call(ctx, STAGE_DATA);
 	}
-	call->time = bpf_ktime_get_ns();
-	stages.call(ctx, STAGE_DESCRIPTORS);
 	count(COUNT_TAIL_CALL_FAILED, 1);
 }
 
@@ -119,7 +122,7 @@ int on_sys_exit(void *ctx)
 	}
 	native_arguments(&registers, call->argument);
 	if (native_row(call, registers.orig_ax))
-		dispatch(ctx, call);
+		dispatch(ctx, call, 1);
 	return 0;
 }
 
@@ -134,7 +137,7 @@ int on_compat(void *ctx)
 		return 0;
 	call->compat = 1;
 	mark_once(ctx, call->id, 0, 0, MARK_COMPAT);
-	dispatch(ctx, call);
+	dispatch(ctx, call, 0);
 	return 0;
 }
 
@@ -153,34 +156,31 @@ int on_descriptors(void *ctx)
 
 	if (!call)
 		return 0;
-	if (call->shape == SHAPE_CLOSE) /* whatever it returns: "the descriptor is always closed" (close(2)) */
-		closed(ctx, call->id, call->time, call->argument[0]);
+	/* close(2), whatever it returns: "the descriptor is always closed" */
+	if (call->shape == SHAPE_CLOSE || (call->shape == SHAPE_DUP && call->ret >= 0))
+		closed(ctx, call->id, call->time, call->argument[call->shape == SHAPE_DUP]);
 	if (call->shape == SHAPE_CONNECT || call->shape == SHAPE_ACCEPT || call->shape == SHAPE_PAIR)
 		introduce_made(ctx, call);
 	if (call->ret < 0)
 		return 0;
-	if (call->shape == SHAPE_SHUTDOWN)
-		shut_down(ctx, call);
-	if (call->shape == SHAPE_OPTION)
-		option_set(ctx, call);
-	if (call->shape == SHAPE_DUP)
-		closed(ctx, call->id, call->time, call->argument[1]);
+	changed(ctx, call);
 	if (call->shape == SHAPE_IO_URING)
 		mark_once(ctx, call->id, 0, 0, MARK_IO_URING);
 	if (call->shape == SHAPE_SPLICE)
-		stages.call(ctx, STAGE_SPLICE);
+		stages.call(ctx, STAGE_DATA);
 	if (call->shape == SHAPE_CLOSE_RANGE && !(call->argument[2] & CLOSE_RANGE_CLOEXEC))
 		close_all(ctx, CLOSING_RANGE, call->id, call->argument[0], call->argument[1]);
 	return 0;
 }
 
-int on_splice(void *ctx)
+int on_data(void *ctx)
 {
 	u32 zero = 0;
 	struct call *call = calls.lookup(&zero);
+	struct socket_state *state = call ? placed(call) : 0;
 
-	if (call)
-		splice_call(ctx, call);
+	if (state)
+		send_bytes(ctx, call, state, 0);
 	return 0;
 }
 

@@ -5,6 +5,9 @@
  * a later call would trust; `descriptors` serves close(2) alone, where a stale answer can only say a true thing late.
  */
 
+#define AF_UNIX 1 /* include/linux/socket.h */
+#define IPPROTO_TCP 6 /* include/uapi/linux/in.h */
+
 #define SKC(field) O_sock_common_##field
 
 static __always_inline int index_of(u8 direction) { return (direction - 1) & 1; }

@@ -28,6 +28,14 @@ enum shape {
 
 #define NO_FLAGS 6 /* no argument has this number */
 
+/* include/linux/socket.h */
+#define MSG_OOB 0x1
+#define MSG_PEEK 0x2
+#define MSG_TRUNC 0x20
+#define MSG_ERRQUEUE 0x2000
+#define MSG_ZEROCOPY 0x4000000
+#define MSG_FASTOPEN 0x20000000
+
 #define SYSCALLS(CALL) \
 	CALL(0, read, RECEIVE, BUFFER, NO_FLAGS) \
 	CALL(1, write, SEND, BUFFER, NO_FLAGS) \

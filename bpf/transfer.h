@@ -7,12 +7,10 @@
  * Law: nothing here asks which socket it is or whether it is wanted.
  */
 
-/* Steps of one program, and programs of one call (the kernel's MAX_TAIL_CALL_CNT is 33). A step takes one iovec or
- * STEP_BYTES, so a call is captured up to 2,048 steps: 1,024 iovecs (the kernel's own UIO_MAXIOV) of any small size,
- * and 31 MiB in one buffer. What is over is a gap with its reason. */
-#define STEPS 64
-#define PROGRAMS 32
-
+/* Steps of one program. The kernel lets 33 programs follow each other (MAX_TAIL_CALL_CNT), of which at least 31 are these.
+ * A step takes one iovec or STEP_BYTES, so a call is captured up to 2,108 steps: 1,024 iovecs (the kernel's own UIO_MAXIOV)
+ * of any small size, and 32 MiB in one buffer. What is over is a gap with its reason. */
+#define STEPS 68
 
 struct user_iovec { u64 base, length; };
 struct compat_iovec { u32 base, length; };
@@ -55,7 +53,7 @@ static __always_inline int take_message(struct call *call, u64 at)
 	u32 whole = call->shape == SHAPE_MESSAGES;
 
 	if (call->compat) {
-		if (bpf_probe_read_user(&compat, whole ? sizeof(compat) : sizeof(compat) - 4, (void *)at))
+		if (read_user(&compat, whole ? sizeof(compat) : sizeof(compat) - 4, (void *)at))
 			return 0;
 		call->vector = compat.vector;
 		call->vectors = compat.vectors;
@@ -63,7 +61,7 @@ static __always_inline int take_message(struct call *call, u64 at)
 		call->message = at + sizeof(compat);
 		return 1;
 	}
-	if (bpf_probe_read_user(&native, whole ? sizeof(native) : sizeof(native.header), (void *)at))
+	if (read_user(&native, whole ? sizeof(native) : sizeof(native.header), (void *)at))
 		return 0;
 	call->vector = native.header.vector;
 	call->vectors = native.header.vectors;
@@ -85,12 +83,12 @@ static __always_inline int read_vector(struct call *call, struct user_iovec *vec
 	struct compat_iovec compat = {};
 
 	if (!call->compat) {
-		s64 failed = bpf_probe_read_user(vector, sizeof(*vector), (void *)call->vector);
+		s64 failed = read_user(vector, sizeof(*vector), (void *)call->vector);
 
 		call->vector += sizeof(*vector);
 		return !failed;
 	}
-	if (bpf_probe_read_user(&compat, sizeof(compat), (void *)call->vector))
+	if (read_user(&compat, sizeof(compat), (void *)call->vector))
 		return 0;
 	vector->base = compat.base;
 	vector->length = compat.length;
@@ -137,7 +135,7 @@ static __always_inline int step(void *ctx, struct record *record, struct call *c
 	used = call->used;
 	if (used > STEP_BYTES)
 		return 0;
-	if (!bpf_probe_read_user(record->payload + used, length, (void *)call->base)) {
+	if (!read_user(record->payload + used, length, (void *)call->base)) {
 		call->used = used + length;
 	} else {
 		/* some page of it is not there: one page at a time, so that no more is missing than must be */
@@ -148,7 +146,7 @@ static __always_inline int step(void *ctx, struct record *record, struct call *c
 		BOUND(length);
 		if (length > STEP_BYTES)
 			return 0;
-		if (!bpf_probe_read_user(record->payload + used, length, (void *)call->base)) {
+		if (!read_user(record->payload + used, length, (void *)call->base)) {
 			call->used = used + length;
 		} else {
 			count(COUNT_FAULTS, 1);

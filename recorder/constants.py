@@ -76,6 +76,8 @@ FIELDS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 
 # BPF_FETCH, "bpf: Add BPF_FETCH field / create atomic_fetch_add instruction" (kernel/bpf/core.c)
 FETCH_ADD_SINCE: Final = (5, 12)
+# "bpf: Add bpf_task_pt_regs() helper" (kernel/trace/bpf_trace.c); bpf_get_current_task_btf is older
+TYPED_TASK_SINCE: Final = (5, 15)
 PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
 COMM_BYTES: Final = 16  # TASK_COMM_LEN, with its NUL
 MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -183,6 +185,7 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool,
 
     `lengths`: the kernel has the sock_*_length tracepoints; `classic`: hooks are classic tracepoints where they can be.
     """
+    kernel = host.kernel_version(os.uname().release)
     return [
         *_offsets(btf),
         *_file_count(btf),
@@ -194,7 +197,8 @@ def compiler_flags(btf: Btf, filters: Filters, limits: Limits, *, lengths: bool,
         f"-DHAVE_LENGTHS={int(lengths)}",
         f"-DCLASSIC_TRACEPOINTS={int(classic)}",
         *(_fields(lengths) if classic else []),
-        f"-DHAVE_FETCH_ADD={int(host.kernel_version(os.uname().release) >= FETCH_ADD_SINCE)}",
+        f"-DHAVE_FETCH_ADD={int(kernel >= FETCH_ADD_SINCE)}",
+        f"-DHAVE_TYPED_TASK={int(kernel >= TYPED_TASK_SINCE)}",
         f"-DCPUS={possible_cpus()}",
         f"-DKERNEL_PAGE={os.sysconf('SC_PAGE_SIZE')}",
     ]

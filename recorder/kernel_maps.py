@@ -39,7 +39,7 @@ LEFT_OUT: Final = "runs_left_out"
 FORGOTTEN: Final = "sockets_forgotten"
 # Programs that only a tail call reaches, by map and place there; of `stages`: enum stage of bpf/maps.h, in its order.
 STAGES: Final = {
-    "stages": ("on_transfer", "on_descriptors", "on_compat", "on_splice", "on_close_range"),
+    "stages": ("on_transfer", "on_descriptors", "on_compat", "on_data", "on_close_range"),
     "end_stages": ("on_close_process",),
 }
 

@@ -334,7 +334,7 @@ reader.join()
 
 
 def test_call_with_more_and_larger_iovecs_than_the_loop_reaches_ends_in_a_gap_of_that_reason(tmp_path: Path) -> None:
-    """1,024 iovecs that take three steps each are more than the loop's 2,112 steps."""
+    """1,024 iovecs that take three steps each are more than the loop's 2,244 steps."""
     output = tmp_path / "iovecs.cap"
     subprocess.run([*CAPTURE, "-o", str(output), "--", "python3", "-c", MANY_LARGE], check=True, timeout=SECONDS)
     sent = next(flow for (_, way), flow in Recording.read(output).flows.items() if way == "send" and flow.total)

@@ -1,8 +1,8 @@
 /* More than the kernel program's ceilings, and many threads and connections at once. */
 #include "exerciser.h"
 
-/* bpf/transfer.h: STEPS * PROGRAMS steps of at most 16,320 bytes or one iovec (or message header) each. */
-#define CALL_STEPS (64 * 33)
+/* bpf/transfer.h: STEPS steps of 33 programs, of at most 16,320 bytes or one iovec (or message header) each. */
+#define CALL_STEPS (68 * 33)
 #define STEP_BYTES 16320
 
 static void more_bytes(void)
