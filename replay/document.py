@@ -178,13 +178,17 @@ class Spelling:
         """Any bytes."""
         return b64encode(data).decode()
 
+    def sha256(self, body: Body) -> str:
+        """Of the captured bytes."""
+        return body.sha256
+
 
 _WHOLE: Final = Spelling()
 
 
 def to_document(item: Exchange | OpaqueConnection, spelling: Spelling = _WHOLE) -> Document:
     """The document of one result of the pipeline. Bodies are spelled in its order: the request's, the response's; of
-    each the text (or `base64` in its place), then `raw`."""
+    each the text (or `base64` in its place), the hash, then `raw`."""
     return _exchange(item, spelling) if isinstance(item, Exchange) else _opaque(item)
 
 
@@ -276,7 +280,7 @@ def _body(body: Body, headers: Headers, spelling: Spelling) -> BodyDocument:
         body.captured,
         "base64" if text is None else "utf-8",
         spelling.base64(content) if text is None else text,
-        body.sha256,
+        spelling.sha256(body),
         body.content_encoding,
         body.decoded_size,
         "" if charset == "utf-8" else charset,

@@ -8,7 +8,7 @@ They are msgspec Structs because a frozen dataclass costs twelve times as much t
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -44,17 +44,29 @@ class Problem(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class Digest(Protocol):
+    """A hash of a large body, which is made beside everything else; equal to its text."""
+
+    def hexdigest(self) -> str:
+        """Waits for it."""
+
+
 class Body(Struct, frozen=True, gc=False):
     """A de-framed message body (chunking removed, content codings untouched)."""
 
     size: int  # bytes after de-framing, missing ones included where their number is known
     captured: int  # bytes of those that were seen
     data: bytes  # the captured bytes, up to the limit MAX_BODY_KEPT; holes are not filled
-    sha256: str  # of the captured bytes; the body's own hash when captured == size
+    digest: str | Digest  # see `sha256`
     decoded: bytes | None = None  # content codings undone, bounded; None if there are none or it failed
     content_encoding: str = ""
     decoded_size: int | None = None
     gaps: tuple[tuple[int, int], ...] = ()  # (offset in the body, length) of the missing parts
+
+    @property
+    def sha256(self) -> str:
+        """Of the captured bytes, in hexadecimal; the body's own hash when captured == size."""
+        return self.digest if isinstance(self.digest, str) else self.digest.hexdigest()
 
 
 class Informational(Struct, frozen=True, gc=False):

@@ -6,49 +6,19 @@ Never fills a hole, and never copies a piece that is the whole of a small body. 
 from __future__ import annotations
 
 import hashlib
-from threading import Thread
 from typing import Final
 
 from replay.exchange import Body
 from replay.http1.codings import decode
+from replay.http1.hashing import WORTH_A_THREAD, Hash
 from replay.http1.limits import MAX_BODY_KEPT
 
 # Pieces are gathered until they are a block: a bytes object costs 33 bytes beside its own, and a body of one-byte
-# chunks must not cost 41 times its size. A block is large enough that handing it to a thread costs next to nothing.
-_BLOCK_BYTES: Final = 4 << 20
+# chunks must not cost 41 times its size.
+_BLOCK_BYTES: Final = WORTH_A_THREAD
 _BLOCK_PIECES: Final = 4096
 
 EMPTY_BODY: Final = Body(0, 0, b"", hashlib.sha256().hexdigest())
-
-
-class _Hash:
-    """SHA-256 of the blocks of one body. A large one takes a thread a millisecond, in which this one goes on reading:
-    hashlib holds no lock of the interpreter meanwhile."""
-
-    __slots__ = ("_sha256", "_thread")
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._thread: Thread | None = None
-
-    def update(self, block: bytes) -> None:
-        """The next bytes."""
-        self._wait()
-        if len(block) < _BLOCK_BYTES:
-            self._sha256.update(block)
-        else:
-            self._thread = Thread(target=self._sha256.update, args=(block,))
-            self._thread.start()
-
-    def hexdigest(self) -> str:
-        """Of all blocks."""
-        self._wait()
-        return self._sha256.hexdigest()
-
-    def _wait(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
 
 
 class BodyBuilder:
@@ -64,7 +34,7 @@ class BodyBuilder:
         self._gathered: list[bytes] = []  # pieces of the next block
         self._gathered_bytes = 0
         self._gaps: list[tuple[int, int]] = []
-        self._hash = _Hash()
+        self._hash = Hash()
 
     def add(self, data: bytes, start: int, stop: int) -> None:
         """`data[start:stop]` was seen next."""
@@ -114,15 +84,15 @@ class BodyBuilder:
         if self._gathered:
             self._close_block()
         data, self._blocks = b"".join(self._blocks), []
-        sha256 = self._hash.hexdigest()
+        digest = self._hash.digest()
         encoding = ", ".join(content_codings)
         codings = content_codings + transfer_codings
         if not codings:
-            return Body(self.size, self._captured, data, sha256, None, encoding, None, tuple(self._gaps)), ""
+            return Body(self.size, self._captured, data, digest, None, encoding, None, tuple(self._gaps)), ""
         if self._gaps:
             decoded, error = decode(data[: self._gaps[0][0]], codings)
             error = error and "bytes are missing"
         else:
             decoded, error = decode(data, codings)
         size = None if decoded is None else len(decoded)
-        return Body(self.size, self._captured, data, sha256, decoded, encoding, size, tuple(self._gaps)), error
+        return Body(self.size, self._captured, data, digest, decoded, encoding, size, tuple(self._gaps)), error

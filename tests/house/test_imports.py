@@ -22,6 +22,7 @@ ONLY_IN = {
     "rich": ("replay", "recorder"),
     "brotli": ("replay",),
     "msgpack": ("capfile",),
+    "orjson": ("replay.output.long_line",),
 }
 
 
