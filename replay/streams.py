@@ -49,12 +49,14 @@ class _Direction:
         "last_time",
         "next",
         "number",
+        "passed",
         "started",
         "waiting",
     )
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.passed = 0  # bytes of usual events, see `Streams.passes`
         self.next = 0  # position of the next byte
         self.first = 0  # position that this file begins at
         self.started = False  # whether `next` is certain: bytes were seen, or the beginning was
@@ -137,10 +139,15 @@ class Streams:
 
         Decides nothing that `carefully` would decide otherwise; None if anything is unusual, and nothing was done.
         """
-        # fmt: off
-        (_, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _,
-         payload) = event
-        # fmt: on
+        socket = self.passes(event)
+        if socket is None:
+            return None
+        _, _, number, _, _, time, _, _, position, _, _, _, _, _, _, _, _, _, payload = event
+        return socket, _SEND if number == _SEND else _RECEIVE, Bytes(position, time, bytes(payload))
+
+    def passes(self, event: Event) -> SocketState | None:
+        """The same for who needs no bytes: the socket, whose direction has counted them as `passed`."""
+        _, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _, _ = event
         if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self._unsettled:
             return None
         socket = self._sockets.get((inode, generation))
@@ -152,7 +159,8 @@ class Streams:
         direction.started = True
         direction.last_time = time
         direction.next = position + size
-        return socket, direction.number, Bytes(position, time, bytes(payload))
+        direction.passed += size
+        return socket
 
     def carefully(self, item: Item) -> list[Step]:
         """What `feed` says of an item that `next_in_order` did not take, with everything that can be the matter."""

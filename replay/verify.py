@@ -151,10 +151,10 @@ class Verification:
     def accounts(self) -> Iterator[Account]:
         """Every connection when it ends."""
         processes = Processes(self._outlook.processes)
+        passes = self._streams.passes
         for run in ordered_runs(self._recording.frames(), self._outlook, self._ledger):
             for item in run:
-                if type(item) is Event and (next_step := self._streams.next_in_order(item)) is not None:
-                    self._account(next_step, processes)  # bytes: they end no connection
+                if type(item) is Event and passes(item) is not None:
                     continue
                 processes.feed(item)
                 self._note(item)
@@ -190,6 +190,8 @@ class Verification:
 
     def _close(self, socket: SocketState, flows: tuple[Flow, Flow], processes: Processes) -> Account:
         received, sent = flows
+        received.captured += socket.receive.passed
+        sent.captured += socket.send.passed
         if socket.audit is not None:
             received.counted = socket.audit[0] - socket.receive.first
             sent.counted = socket.audit[1] - socket.send.first
