@@ -146,6 +146,13 @@ class Event(NamedTuple):
     payload: memoryview | bytes = b""
 
 
+# The fields of an event in their order, for who reads many: to name them, as `Event._make(row)` does, costs more than
+# to read them.
+Row = tuple[
+    int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, memoryview | bytes
+]  # fmt: skip
+
+
 class LostRecord(NamedTuple):
     """PERF_RECORD_LOST: the kernel had no room for `lost` records at this place of the ring."""
 

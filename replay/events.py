@@ -11,15 +11,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol
 
 from capfile.codec import pieces
 from capfile.damage import Damage
 from capfile.errors import CapfileError
-from capfile.event import Event, LostRecord
+from capfile.event import Event, LostRecord, Row
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
-from capfile.records import Record, batches_of
+from capfile.records import batches_of
 from capfile.source import Region
 from replay.ledger import Ledger, RingKey, RingTally
 
@@ -35,6 +35,7 @@ _TIME: Final = 5
 assert Event._fields[_SEQUENCE : _TIME + 1] == ("sequence", "time")
 Facts = Process | Socket | Mark
 Item = Event | Facts
+Unnamed = Row | Facts  # a plain tuple is the row of an event
 
 
 class Quiet:
@@ -52,13 +53,18 @@ class Outlook(Protocol):
 def ordered(frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
     """Every event of the recording in one order, and the facts that the recorder wrote beside them at their times."""
     for run in ordered_runs(frames, outlook, ledger):
-        yield from run
+        yield from map(named, run)
+
+
+def named(item: Unnamed) -> Item:
+    """The event of a row; a fact as it is."""
+    return Event._make(item) if isinstance(item, tuple) else item
 
 
 def ordered_runs(
     frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger
-) -> Iterator[Sequence[Item]]:
-    """The same in the pieces in which they come, for whoever counts the nanoseconds of each event."""
+) -> Iterator[Sequence[Unnamed]]:
+    """The same in the pieces in which they come, without names, for whoever counts the nanoseconds of each event."""
     merge = _Merge(ledger)
     for frame in frames:
         merge.add(frame)
@@ -76,7 +82,7 @@ class _Merge:
         self._ledger = ledger
         self._rings: dict[RingKey, _RingQueue] = {}
         # (time, rank, number, ring or None, item): facts before control events before data of the same instant
-        self._heap: list[tuple[int, int, int, _RingQueue | None, Item]] = []
+        self._heap: list[tuple[int, int, int, _RingQueue | None, Unnamed]] = []
         self._facts = 0
         self._buffered = 0  # bytes of chunks in memory since the last time that all were let go
         self._layout: EventLayout | None = None
@@ -122,7 +128,7 @@ class _Merge:
         event = ring.run[at]
         heapq.heappush(self._heap, (event[_TIME], ring.rank, ring.number, ring, event))
 
-    def release(self, bound: int) -> Iterator[Sequence[Item]]:
+    def release(self, bound: int) -> Iterator[Sequence[Unnamed]]:
         """Everything earlier than `bound`, in order."""
         heap = self._heap
         if self._buffered > MAX_BUFFERED:
@@ -169,7 +175,7 @@ class _RingQueue:
         self.tally: RingTally = ledger.tally(key)
         self.chunks: deque[tuple[Chunk, EventLayout | None]] = deque()
         self.idle = True
-        self.run: Sequence[Event] = ()
+        self.run: Sequence[Row] = ()
         self.at = 0  # index in `run` of the next event
         self._runs = self._walk()
 
@@ -183,13 +189,15 @@ class _RingQueue:
         self.run = run
         return True
 
-    def _walk(self) -> Iterator[Sequence[Event]]:
+    def _walk(self) -> Iterator[Sequence[Row]]:
         """The events of the queued chunks, each checked against the ring's sequence."""
         while self.chunks:
             chunk, layout = self.chunks.popleft()
             try:
                 for batch in batches_of(pieces(chunk), layout):
-                    if self._follows(batch):
+                    if isinstance(batch, LostRecord):
+                        self.tally.perf_lost += batch.lost
+                    elif self._follows(batch):
                         yield batch
                     else:
                         yield from self._one_by_one(batch)
@@ -197,36 +205,32 @@ class _RingQueue:
                 self.ledger.unreadable(self.key, f"chunk of CPU {self.key[0]} unreadable: {error}")
             self.tally.waiting -= 1
 
-    def _follows(self, batch: Sequence[Record]) -> TypeGuard[Sequence[Event]]:
+    def _follows(self, batch: list[Row]) -> bool:
         """Count a batch of events whose numbers follow each other and what came before, as nearly all do."""
         tally = self.tally
         number = tally.next
         if number is None:
             return False
-        for record in batch:
-            if type(record) is not Event or record[_SEQUENCE] != number:
+        for row in batch:
+            if row[_SEQUENCE] != number:
                 return False
             number += 1
         tally.next = number
         tally.damaged = False
         tally.records += len(batch)
-        last = batch[-1]
-        assert isinstance(last, Event)
-        tally.last_time = last.time
+        tally.last_time = batch[-1][_TIME]
         return True
 
-    def _one_by_one(self, batch: Sequence[Record]) -> Iterator[Sequence[Event]]:
+    def _one_by_one(self, batch: list[Row]) -> Iterator[Sequence[Row]]:
         """Whatever is the matter with it is noted when the events before it are gone."""
         tally = self.tally
-        for record in batch:
-            if isinstance(record, LostRecord):
-                tally.perf_lost += record.lost
-                continue
-            if record.sequence == tally.next:
-                tally.next = record.sequence + 1
+        for row in batch:
+            number, time = row[_SEQUENCE], row[_TIME]
+            if number == tally.next:
+                tally.next = number + 1
             else:
-                self.ledger.jump(tally, record.sequence, record.time)
+                self.ledger.jump(tally, number, time)
             tally.damaged = False
             tally.records += 1
-            tally.last_time = record.time
-            yield (record,)
+            tally.last_time = time
+            yield (row,)

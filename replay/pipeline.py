@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from capfile.event import Event
 from replay.connections import Connections, MakeListener, SidePolicy
 from replay.dispatch import Conversation, Result
-from replay.events import ordered_runs
+from replay.events import named, ordered_runs
 from replay.exchange import Connection, ProcessFacts
 from replay.ledger import Ledger
 from replay.processes import Processes
@@ -55,11 +54,13 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
     connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener, patient=patient)
     for run in ordered_runs(recording.frames(), outlook, ledger):
         for item in run:
-            if type(item) is Event and (next_step := streams.next_in_order(item)) is not None:
-                yield from connections.feed(next_step)
+            if type(item) is tuple and (next_step := streams.next_in_order(item)) is not None:
+                if results := connections.feed(next_step):
+                    yield from results
                 continue
-            processes.feed(item)
-            for step in streams.carefully(item):
+            event = named(item)
+            processes.feed(event)
+            for step in streams.carefully(event):
                 yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from capfile.errors import EventError
-from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, SocketFacts
+from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, Row, SocketFacts
 from capfile.frames import Socket
 from replay.events import Item
 from replay.ledger import Ledger
@@ -34,6 +34,12 @@ _REASONS: Final = {int(reason): reason.label for reason in Reason}
 _EOF, _FILE_NAME, _JOINED, _RESET = int(Flag.EOF), int(Flag.FILE_NAME), int(Flag.JOINED), int(Flag.RESET)
 _OF_ITS_OPENING: Final = int(Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
 _DATA, _SEND, _RECEIVE = int(Kind.DATA), int(Direction.SEND), int(Direction.RECEIVE)
+# Of an event, by their places, because every event comes by.
+_DIRECTION: Final = 2
+_TIME: Final = 5
+_POSITION: Final = 8
+_PAYLOAD: Final = 18
+assert [Event._fields[at] for at in (2, 5, 8, 18)] == ["direction", "time", "position", "payload"]
 End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 
 
@@ -134,7 +140,7 @@ class Streams:
         step = self.next_in_order(item) if type(item) is Event else None
         return self.carefully(item) if step is None else [step]
 
-    def next_in_order(self, event: Event) -> Step | None:
+    def next_in_order(self, event: Row) -> Step | None:
         """The usual case by itself, because it is nearly every event: the next bytes of a known socket, all captured.
 
         Decides nothing that `carefully` would decide otherwise; None if anything is unusual, and nothing was done.
@@ -142,10 +148,12 @@ class Streams:
         socket = self.passes(event)
         if socket is None:
             return None
-        _, _, number, _, _, time, _, _, position, _, _, _, _, _, _, _, _, _, payload = event
-        return socket, _SEND if number == _SEND else _RECEIVE, Bytes(position, time, bytes(payload))
+        payload = event[_PAYLOAD]
+        data = payload if type(payload) is bytes else bytes(payload)
+        number = _SEND if event[_DIRECTION] == _SEND else _RECEIVE
+        return socket, number, Bytes(event[_POSITION], event[_TIME], data)
 
-    def passes(self, event: Event) -> SocketState | None:
+    def passes(self, event: Row) -> SocketState | None:
         """The same for who needs no bytes: the socket, whose direction has counted them as `passed`."""
         _, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _, _ = event
         if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self._unsettled:

@@ -17,7 +17,7 @@ from capfile.event import Event, Flag, Kind, MarkCode
 from capfile.frames import Mark, Ring
 from capfile.words import counted
 from replay.addresses import addresses
-from replay.events import FOREVER, Item, ordered_runs
+from replay.events import FOREVER, Item, named, ordered_runs
 from replay.ledger import Ledger, RingTally
 from replay.processes import Processes
 from replay.source import Recording
@@ -154,11 +154,12 @@ class Verification:
         passes = self._streams.passes
         for run in ordered_runs(self._recording.frames(), self._outlook, self._ledger):
             for item in run:
-                if type(item) is Event and passes(item) is not None:
+                if type(item) is tuple and passes(item) is not None:
                     continue
-                processes.feed(item)
-                self._note(item)
-                for step in self._streams.carefully(item):
+                event = named(item)
+                processes.feed(event)
+                self._note(event)
+                for step in self._streams.carefully(event):
                     if (account := self._account(step, processes)) is not None:
                         yield account
         for step in self._streams.finish():

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from replay import remarks
@@ -102,7 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
         if len(read) == 1:
             _narrow(read[0], arguments)
         missing = _Missing(ids, arguments.connection or (), arguments.side)
-        items = (item for item in missing.connections_of(_items(found, arguments.side)) if wanted(item))
+        items = missing.connections_of(_items(found, arguments.side))
+        if wanted is not None:
+            items = filter(wanted, items)
         if FORMATS[arguments.format].target == "passages":
             chosen = _chosen(arguments, ids, missing.exchanges_of(items))
             _write(arguments, _passages(found, arguments.side, chosen), False, stack, files)
@@ -162,7 +165,7 @@ def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str])
 
 
 def _in_parallel(
-    arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool], stack: ExitStack
+    arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool] | None, stack: ExitStack
 ) -> None:
     from replay import jobs  # likewise
     from replay.output import jsonl, table
@@ -171,9 +174,11 @@ def _in_parallel(
     if arguments.format == "table":
         out.write(table.heading(out))
     encode = (table if arguments.format == "table" else jsonl).encoder(out)
-    with closing(
-        jobs.lines(files, arguments.side, lambda item: encode(item) if wanted(item) else None, arguments.jobs)
-    ) as lines:
+
+    def line(item: Result) -> bytes | None:
+        return encode(item) if wanted is None or wanted(item) else None
+
+    with closing(jobs.lines(files, arguments.side, line, arguments.jobs)) as lines:
         out.writelines(lines)
 
 
@@ -187,17 +192,11 @@ class _Missing:
 
     def exchanges_of(self, items: Iterator[Result]) -> Iterator[Result]:
         """The same items; their exchanges are no longer missing."""
-        for item in items:
-            if self._exchanges and isinstance(item, Exchange):
-                self._exchanges.discard(item.id)
-            yield item
+        return _noted(items, self._exchanges, lambda item: item.id if isinstance(item, Exchange) else "")
 
     def connections_of(self, items: Iterator[Result]) -> Iterator[Result]:
         """The same items; their connections are no longer missing."""
-        for item in items:
-            if self._connections:
-                self._connections.discard(item.connection.id)
-            yield item
+        return _noted(items, self._connections, lambda item: item.connection.id)
 
     def say(self) -> int:
         """Name them on standard error; the exit status."""
@@ -208,9 +207,19 @@ class _Missing:
         return 1 if self._exchanges or self._connections else 0
 
 
+def _noted(items: Iterator[Result], missing: set[str], name: Callable[[Result], str]) -> Iterator[Result]:
+    def note(item: Result) -> Result:
+        missing.discard(name(item))
+        return item
+
+    return map(note, items) if missing else items
+
+
 def _items(found: list[Recording] | list[Followed], side: str) -> Iterator[Result]:
-    for recording, prefix in zip(found, prefixes(len(found)), strict=True):
-        yield from exchanges(recording, side, prefix)  # type: ignore[arg-type]  # argparse has checked the side
+    return chain.from_iterable(
+        exchanges(recording, side, prefix)  # type: ignore[arg-type]  # argparse has checked the side
+        for recording, prefix in zip(found, prefixes(len(found)), strict=True)
+    )
 
 
 def _chosen(arguments: argparse.Namespace, ids: list[str], items: Iterator[Result]) -> set[str] | None:
@@ -247,8 +256,9 @@ def _evidence(found: list[Recording], arguments: argparse.Namespace, files: list
 # -- what is wanted
 
 
-def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callable[[Result], bool]:
-    """All conditions in one. A filter, an id or a time speaks of exchanges; connections without any are left out."""
+def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callable[[Result], bool] | None:
+    """All conditions in one; None: everything. A filter, an id or a time speaks of exchanges; connections without any
+    are left out."""
     tests: list[Callable[[Result], bool]] = []
     if arguments.connection:
         connections = set(arguments.connection)
@@ -264,7 +274,7 @@ def _wanted(arguments: argparse.Namespace, ids: set[str], began: int) -> Callabl
 
         matches = filters.compile(arguments.filter)
         tests.append(lambda item: isinstance(item, Exchange) and matches(item))
-    return lambda item: all(test(item) for test in tests)
+    return (lambda item: all(test(item) for test in tests)) if tests else None
 
 
 def _narrow(recording: Recording, arguments: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from replay.http1.message import Loss
 from replay.http1.pairing import Pairing
 from replay.http1.sides import Cause, RequestSide, ResponseSide
 from replay.http1.slot import Slot
-from replay.http1.usual import Answer, usual_answer, usual_exchange, whole_request, whole_response
+from replay.http1.usual import Answer, usual_exchange, usual_response, whole_request, whole_response
 from replay.recognise import EMPTY, HTTP1, UNDECIDED, UNKNOWN, recognise
 from replay.stream import Bytes, Eof, Flow, StreamEvent
 
@@ -110,24 +110,26 @@ class Http1Connection:
         self._aside = None
         begun, self._begun = self._begun, None
         if flow == "response" and type(event) is Bytes:
-            answer, rest = self._answer(begun, event, request)
-            if answer is not None and answer.missing == (0 if rest is None else len(rest.data)):
-                return [self._usual(request, whole_response(answer, rest))]
-            if answer is not None and rest is None:
-                self._aside, self._begun = aside, answer
+            response = self._response(begun, event, request)
+            if isinstance(response, Response):
+                return [self._usual(request, response)]
+            if response is not None:
+                self._aside, self._begun = aside, response
                 return []
         exchanges = self._read("request", asked)
         if begun is not None:
             exchanges += self._read("response", begun.first)
         return exchanges + self._read(flow, event)
 
-    def _answer(self, begun: Answer | None, event: Bytes, request: Request) -> tuple[Answer | None, Bytes | None]:
-        """A usual response as far as it has come, and its second event if this is one."""
+    def _response(self, begun: Answer | None, event: Bytes, request: Request) -> Response | Answer | None:
+        """A usual response, or as much of it as has come."""
         if begun is None:
             follows = self.response_framer.position in (event.position, -1)
-            return usual_answer(event, request.method, self._keep) if follows else None, None
-        follows = event.position == begun.first.position + len(begun.first.data)
-        return begun if follows else None, event
+            return usual_response(event, request.method, self._keep) if follows else None
+        first = begun.first
+        if event.position != first.position + len(first.data) or len(event.data) != begun.missing:
+            return None
+        return whole_response(begun, event)
 
     def _usual(self, request: Request, response: Response) -> Exchange:
         """An exchange past the framers and the pairing, which are as if they had read it."""

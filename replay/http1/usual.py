@@ -56,8 +56,8 @@ class Answer(Struct, frozen=True, gc=False):
     missing: int  # bytes of it that `first` has not
 
 
-def usual_answer(event: Bytes, method: str, keep: int) -> Answer | None:
-    """The final response to a request of this method that this event begins, likewise."""
+def usual_response(event: Bytes, method: str, keep: int) -> Response | Answer | None:
+    """The final response to a request of this method that is exactly this event, or that it begins, likewise."""
     data = event.data
     stop = data.find(_END, 0, MAX_HEAD_BYTES) + 4
     strict = strict_response(data[:stop])
@@ -75,23 +75,23 @@ def usual_answer(event: Bytes, method: str, keep: int) -> Answer | None:
     else:
         length = framing.length
     missing = stop + length - len(data)
-    return None if missing < 0 or length > keep else Answer(event, head, stop, missing)
-
-
-def whole_response(answer: Answer, rest: Bytes | None) -> Response:
-    """The response of which nothing is missing but, perhaps, what `rest` has."""
-    first, head, stop = answer.first, answer.head, answer.body
-    data, position, time = first.data, first.position, first.time
-    end, last, pause, pause_ended = position + len(data), time, 0, 0
-    content = data[stop:]
-    if rest is not None:
-        content += rest.data
-        end, last = end + len(rest.data), rest.time
-        if last > time:
-            pause, pause_ended = last - time, rest.position
+    if missing or length > keep:
+        return None if missing < 0 or length > keep else Answer(event, head, stop, missing)
+    body, position, time = _body(data[stop:]), event.position, event.time
     return Response(
-        head.status, head.reason, head.version, head.headers, _body(content), (), (), data[:stop], position, end,
-        time, last, pause, pause_ended,
+        status, head.reason, head.version, head.headers, body, (), (), data[:stop], position, position + len(data),
+        time, time,
+    )  # fmt: skip
+
+
+def whole_response(answer: Answer, rest: Bytes) -> Response:
+    """The response of which `rest` has what is missing."""
+    first, head, stop = answer.first, answer.head, answer.body
+    data, position, time, last = first.data, first.position, first.time, rest.time
+    pause, pause_ended = (last - time, rest.position) if last > time else (0, 0)
+    return Response(
+        head.status, head.reason, head.version, head.headers, _body(data[stop:] + rest.data), (), (), data[:stop],
+        position, rest.position + len(rest.data), time, last, pause, pause_ended,
     )  # fmt: skip
 
 
@@ -111,5 +111,6 @@ def usual_exchange(
     asked, answered, last = request.first_byte_time, response.first_byte_time, response.last_byte_time
     return Exchange(
         f"{connection.id}-{ordinal}", "http/1.1", connection, process, clock_offset_ns + asked,
-        max(last - asked, 0), 0, max(answered - asked, 0), last - answered, request, response, "complete",
+        last - asked if last > asked else 0, 0, answered - asked if answered > asked else 0, last - answered,
+        request, response, "complete",
     )  # fmt: skip

@@ -12,19 +12,22 @@ from replay.output.usual_line import UsualLines
 
 def write(items: Iterable[Exchange | OpaqueConnection], out: BinaryIO) -> None:
     """One line per item, as it comes."""
-    usual = UsualLines()
+    usual_line, put = UsualLines().line, out.write
     for item in items:
-        for piece in _line(usual, item):
-            out.write(piece)
+        line = usual_line(item) if type(item) is Exchange else None
+        if line is not None:
+            put(line)
+            continue
+        for piece in pieces(item):
+            put(piece)
 
 
 def encoder(_: BinaryIO) -> Callable[[Exchange | OpaqueConnection], bytes]:
     """What makes the line of one item."""
-    usual = UsualLines()
-    return lambda item: b"".join(_line(usual, item))
+    usual_line = UsualLines().line
 
+    def line(item: Exchange | OpaqueConnection) -> bytes:
+        usual = usual_line(item) if type(item) is Exchange else None
+        return b"".join(pieces(item)) if usual is None else usual
 
-def _line(usual: UsualLines, item: Exchange | OpaqueConnection) -> Iterable[bytes | memoryview]:
-    """The pieces of one line: a usual one is a single piece."""
-    quickly = usual.line(item) if type(item) is Exchange else None
-    return pieces(item) if quickly is None else (quickly,)
+    return line

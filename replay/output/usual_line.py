@@ -25,9 +25,9 @@ _LINE: Final = (
     b'{"kind":"exchange","schema":1,"id":%b,"protocol":"http/1.1"%b,"started_at":"%b.%09dZ","duration_ns":%d,'
     b'"timing":{"request_ns":%d,"wait_ns":%d,"response_ns":%d%b},'
     b'"request":{"method":%b,"target":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b},'
-    b'"response":{"status":%d,"reason":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],"body":%b,'
-    b'"informational":[]},"complete":true,"completeness":"complete","problems":[],'
-    b'"evidence":{"request":[%d,%d],"response":[%d,%d]}}\n'
+    b'"response":{"status":%d,"reason":%b,"version":"HTTP/1.1","headers":%b,"trailers":[],'
+    b'"body":{"size":%d,"captured":%d,"encoding":"utf-8","data":%b,"sha256":"%b"},"informational":[]},'
+    b'"complete":true,"completeness":"complete","problems":[],"evidence":{"request":[%d,%d],"response":[%d,%d]}}\n'
 )
 _STALL: Final = b',"response_stall_ns":%d'
 _WHO: Final = b',"connection":%b,"process":%b'
@@ -58,8 +58,9 @@ class UsualLines:
         if request.version != "HTTP/1.1" or response.version != "HTTP/1.1":
             return None
         asked = _NO_BODY if request.body is EMPTY_BODY else _body(request.body)
-        answered = _NO_BODY if response.body is EMPTY_BODY else _body(response.body)
-        if asked is None or answered is None:
+        body = response.body
+        text = _text(body)
+        if asked is None or text is None:
             return None
         who = self._connections.get(id(exchange.connection))
         if who is None or who[1] is not exchange.process:
@@ -74,7 +75,8 @@ class UsualLines:
             exchange.request_ns, exchange.wait_ns, exchange.response_ns,
             _STALL % response.longest_stall_ns if response.longest_stall_ns else b"",
             _JSON(request.method), _JSON(request.target), request_fields[1], asked,
-            response.status, _JSON(response.reason), response_fields[1], answered,
+            response.status, _JSON(response.reason), response_fields[1],
+            body.size, body.captured, text, body.sha256.encode(),
             request.position, request.end_position, response.position, response.end_position,
         )  # fmt: skip
 
@@ -100,13 +102,19 @@ class UsualLines:
 
 def _body(body: Body) -> bytes | None:
     """The piece of a body that is text as it stands."""
+    text = _text(body)
+    return text and _BODY % (body.size, body.captured, text, body.sha256.encode())
+
+
+def _text(body: Body) -> bytes | None:
+    """The string of a body that is text as it stands."""
     data = body.data
-    if len(data) > MAX_BODY_BYTES:
+    size = len(data)
+    if size > MAX_BODY_BYTES or body.size != size or body.captured != size:
         return None
-    if body.decoded is not None or body.content_encoding or body.gaps or not body.size == body.captured == len(data):
+    if body.decoded is not None or body.content_encoding or body.gaps:
         return None
     try:
-        text = data.decode()
+        return _JSON(data.decode())
     except UnicodeDecodeError:
         return None
-    return _BODY % (body.size, body.captured, _JSON(text), body.sha256.encode())

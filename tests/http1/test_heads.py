@@ -1,4 +1,4 @@
-"""All field lines at once are what each is by itself."""
+"""All field lines at once are what each is by itself, and a request line is what its grammar says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replay.http1.heads import strict_fields
+from replay.http1.heads import strict_fields, strict_request_line
 
 # RFC 9110 §5.1, §5.5: a token, a colon, optional whitespace, and no control character but HTAB
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t -~\x80-\xff]*)")
+
+# RFC 9112 §3, of the versions that are HTTP/1: token, one space, a target without whitespace or control characters
+REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])")
 
 
 def one_by_one(lines: bytes) -> tuple[tuple[str, str], ...] | None:
@@ -43,3 +46,11 @@ def test_each_byte_in_a_name_and_in_a_value(byte: int) -> None:
 
 def test_no_lines_are_no_fields() -> None:
     assert strict_fields(b"") == ()
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_each_part_of_a_request_line(byte: int) -> None:
+    lines = (b"%cET / HTTP/1.1", b"GET%c/ HTTP/1.1", b"GET /%c HTTP/1.1", b"GET %c HTTP/1.0", b"GET / HTTP/1.%c")
+    for line in [each % byte for each in lines] + [b"GET / HTTP/1.1%c" % byte, b"%c" % byte]:
+        match = REQUEST_LINE.fullmatch(line)
+        assert strict_request_line(line) == (match and tuple(part.decode() for part in match.groups()))
