@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, compiled, full_form, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, compiled, full_form, own_network, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, kept, nothing, ours
 
 EVENT_HEADER = 88  # bytes: struct event without payload
@@ -210,6 +210,7 @@ def main(full: bool) -> None:
     """Run all and keep the section."""
     repeats, count = (7, 1_000_000) if full else (3, 300_000)
     section = Section("What recording costs", full)
+    own_network()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         pump = Pump(Path(name))
         cpu_per_event(pump, section, repeats, count)

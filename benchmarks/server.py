@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, cpu_seconds, full_form, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, cpu_seconds, full_form, own_network, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
 
 NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; user root;
@@ -147,6 +147,7 @@ def main(full: bool) -> None:
     """Run all and keep the section."""
     repeats, seconds = (9, 4.0) if full else (5, 2.0)
     section = Section("Server throughput while recorded, as a ratio to the unrecorded server", full)
+    own_network()
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
     base = {"none": nothing}
     small = measure(nginx, "/small", {**base, "ebpf-rec": ours(), **others}, repeats, seconds)

@@ -5,6 +5,7 @@
 #   scripts/setup.sh PART ...    python      .venv with the packages of pyproject.toml, as constraints.txt pins them
 #                                recording   bcc, kernel headers and their links, tracefs (as root on Debian's kin)
 #                                programs    the servers and clients that the live tests record (as root likewise)
+#                                peers       what only the benchmarks compare with (as root likewise)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly OLDEST_PYTHON=3.11
@@ -15,6 +16,7 @@ readonly TEST_PACKAGES=(nginx-light:nginx golang-go:go
     golang-github-gin-gonic-gin-dev:/usr/share/gocode/src/github.com/gin-gonic/gin/gin.go
     curl:curl nodejs:node wrk:wrk strace:strace tcpdump:tcpdump gcc:gcc libc6-dev:/usr/include/stdio.h
     util-linux:setpriv procps:ps tshark:tshark chromium:chromium)
+readonly PEER_PACKAGES=(bpftrace:bpftrace tcpflow:tcpflow)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -152,10 +154,11 @@ part_recording() {
 }
 
 part_programs() { install_missing "${TEST_PACKAGES[@]}"; }
+part_peers() { install_missing "${PEER_PACKAGES[@]}"; }
 
 for part in "$@"; do
     case $part in
-    python | recording | programs) "part_$part" ;;
-    *) say "unknown part $part: python, recording or programs" && exit 2 ;;
+    python | recording | programs | peers) "part_$part" ;;
+    *) say "unknown part $part: python, recording, programs or peers" && exit 2 ;;
     esac
 done
