@@ -208,14 +208,14 @@ def _wait_for_recording(program: Sequence[str | Path] = (BIN / "ebpf-rec",)) -> 
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, count = (7, 1_000_000) if full else (3, 300_000)
+    repeats, count = (5, 1_000_000) if full else (3, 200_000)
     section = Section("What recording costs", full)
     own_network()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         pump = Pump(Path(name))
         cpu_per_event(pump, section, repeats, count)
         cost_per_call(pump, section, repeats, count)
-        large_bodies(pump, section, repeats, (8 if full else 2) << 30)
+        large_bodies(pump, section, repeats, (4 if full else 1) << 30)
         curves(pump, section, count // 4)
     startup(section, repeats)
     section.save("consumer")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.harness import BIN, Row, Section, full_form, have, peak_memory, ratios, shown, timed
 from benchmarks.traffic import Traffic, write_capture, write_pcap
@@ -95,15 +95,15 @@ def _rows(section: Section, kind: str, runs: dict[str, list[Run]], peers: str) -
     if TSHARK in runs:
         over = ratios(cpu[TSHARK], cpu["replay"])
         row = f"{shown(over, '.1f')}; {base}"
-        section.rows.append(Row(f"Replay, {kind}: at least 10 times tshark", row, statistics.median(over) >= 10, peers))
+        section.rows.append(Row(f"Replay, {kind}: at least 10 times tshark", row, median(over) >= 10, peers))
     else:
         section.rows.append(Row(f"Replay, {kind} (tshark is not installed)", base, None, peers))
     jobs = ratios([run.rate for run in runs["jobs"]], [run.rate for run in runs["replay"]])
     said = f"{shown(jobs)}; {_said(runs['jobs'])}"
-    section.rows.append(Row(f"`--jobs 2`, {kind}: at least 1.7 times one process", said, statistics.median(jobs) >= 1.7))
+    section.rows.append(Row(f"`--jobs 2`, {kind}: at least 1.7 times one process", said, median(jobs) >= 1.7))
     check = ratios(cpu["replay"], cpu["verify"])
     said = f"{shown(check)}; {_said(runs['verify'])}"
-    section.rows.append(Row(f"`verify`, {kind}: at least twice as fast as replay", said, statistics.median(check) >= 2))
+    section.rows.append(Row(f"`verify`, {kind}: at least twice as fast as replay", said, median(check) >= 2))
 
 
 def sizes(section: Section, folder: Path, exchanges: int) -> None:

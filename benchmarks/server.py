@@ -145,7 +145,7 @@ def curves(section: Section, repeats: int, seconds: float) -> None:
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, seconds = (9, 4.0) if full else (5, 2.0)
+    repeats, seconds = (7, 3.0) if full else (5, 1.5)
     section = Section("Server throughput while recorded, as a ratio to the unrecorded server", full)
     own_network()
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
