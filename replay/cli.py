@@ -6,6 +6,7 @@ Exit status: 0 done; 1 the thing asked about is not so; 2 usage; 3 not a capture
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -43,11 +44,17 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; every expected error becomes one line on standard error and its exit status."""
     if sys.stdout is None:  # the caller closed descriptor 1 (`>&-`): the first file we open would get its number
         return _complain("standard output is closed: open it, or send it to /dev/null", 2)
+    alone = words is None  # a process of our own
     words = list(sys.argv[1:] if words is None else words)
     if words and words[0] not in COMMANDS and words[0] not in _OWN_OPTIONS:
         words.insert(0, DEFAULT_COMMAND)
     try:
+        if alone:
+            gc.disable()  # all that a start loads stays: to look for garbage in it is a tenth of the start
         arguments = _parser(words[0] if words else "").parse_args(words)
+        if alone:
+            gc.freeze()
+            gc.enable()
         status: int = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
         sys.stdout.flush()
         return status
