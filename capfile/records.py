@@ -7,7 +7,7 @@ Records of other types than samples and losses are skipped, as perf_event_open(2
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from capfile.errors import EventError
@@ -16,7 +16,7 @@ from capfile.layout import OURS, EventLayout
 
 _LOST: Final = struct.Struct("<QQ")
 _RAW_SIZE: Final = 4  # PERF_SAMPLE_RAW: u32 size before the event
-_BEFORE: Final = PERF_HEADER.size + _RAW_SIZE
+BEFORE: Final = PERF_HEADER.size + _RAW_SIZE
 _SAMPLE: Final = struct.Struct("<IHHI" + "".join(code for _, code, _ in FIELDS))
 _CAPTURED: Final = Event._fields.index("captured")
 MAX_RECORD: Final = 0xFFFF  # perf_event_header.size is a u16
@@ -24,6 +24,9 @@ BATCH: Final = 1024  # records in a batch at most: half a MiB of tuples
 
 Record = Event | LostRecord
 Batch = list[Row] | LostRecord
+# At most BATCH samples of our own layout from the record at an offset on, and where the next one stands; the last
+# argument: whether their ABI is to be checked.
+Samples = Callable[[bytes | memoryview, int, bool], tuple[list[Row], int]]
 
 
 def records(data: bytes | memoryview, layout: EventLayout | None = None, start: int = 0) -> Iterator[Record]:
@@ -49,13 +52,17 @@ def _one_by_one(batches: Iterator[Batch]) -> Iterator[Record]:
 
 
 def batches_of(
-    pieces: Iterable[bytes | memoryview], layout: EventLayout | None = None, start: int = 0
+    pieces: Iterable[bytes | memoryview],
+    layout: EventLayout | None = None,
+    start: int = 0,
+    samples: Samples | None = None,
 ) -> Iterator[Batch]:
-    """The same in lists and without names, for whoever counts the nanoseconds of each event."""
+    """The same in lists and without names, for whoever counts the nanoseconds of each event. `samples` may make
+    something else of them (`capfile.sifting`)."""
     rest = b""
     for piece in pieces:
         data = rest + bytes(piece) if rest else piece
-        tail = yield from _walk(data, layout, start)
+        tail = yield from _walk(data, layout, start, samples or _samples)
         start += len(data) - tail
         rest = bytes(data[len(data) - tail :])
         if tail > MAX_RECORD:
@@ -64,13 +71,15 @@ def batches_of(
         raise EventError(f"{len(rest)} bytes left over at offset {start} of the chunk")
 
 
-def _walk(data: bytes | memoryview, layout: EventLayout | None, start: int) -> Generator[Batch, None, int]:
+def _walk(
+    data: bytes | memoryview, layout: EventLayout | None, start: int, samples: Samples
+) -> Generator[Batch, None, int]:
     """Yield batches of whole records; return how many bytes of an unfinished one are left."""
     fast = layout is None or layout.is_ours
     offset, end = 0, len(data)
     while offset < end:
         if fast:
-            batch, offset = _samples(data, offset, layout is None)
+            batch, offset = samples(data, offset, layout is None)
             if batch:
                 yield batch
                 continue
@@ -82,7 +91,7 @@ def _walk(data: bytes | memoryview, layout: EventLayout | None, start: int) -> G
         if offset + size > end:
             break
         if kind == PERF_RECORD_SAMPLE:
-            yield [_event(data[offset + _BEFORE : offset + size], layout, start + offset)]
+            yield [_event(data[offset + BEFORE : offset + size], layout, start + offset)]
         elif kind == PERF_RECORD_LOST and size >= PERF_HEADER.size + _LOST.size:
             yield LostRecord(_LOST.unpack_from(data, offset + PERF_HEADER.size)[1])
         offset += size

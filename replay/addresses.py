@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import Final, Literal, NamedTuple
+from zlib import crc32
 
 from capfile.event import AF_INET, AF_INET6, AF_UNIX, SocketFacts
 
@@ -30,11 +31,8 @@ def addresses(facts: SocketFacts) -> Addresses:
     """The addresses of a socket of any family; unknown families count as inet without addresses."""
     if facts.family == AF_UNIX:
         return Addresses("unix", unix_path(facts.local_path), unix_path(facts.remote_path))
-    if facts.family == AF_INET:
-        local, remote = facts.local_address[:4], facts.remote_address[:4]
-    elif facts.family == AF_INET6:
-        local, remote = _unmapped(facts.local_address), _unmapped(facts.remote_address)
-    else:
+    local, remote = _local_and_remote(facts)
+    if not local:
         return Addresses("inet", "", "")
     family: Family = "inet6" if len(local) == 16 or len(remote) == 16 else "inet"
     return Addresses(
@@ -44,6 +42,15 @@ def addresses(facts: SocketFacts) -> Addresses:
         facts.local_port,
         facts.remote_port,
     )
+
+
+def _local_and_remote(facts: SocketFacts) -> tuple[bytes, bytes]:
+    """4 or 16 bytes each, none of a family that is not known."""
+    if facts.family == AF_INET:
+        return facts.local_address[:4], facts.remote_address[:4]
+    if facts.family == AF_INET6:
+        return _unmapped(facts.local_address), _unmapped(facts.remote_address)
+    return b"", b""
 
 
 def inet_text(address: bytes, port: int) -> str:
@@ -83,3 +90,16 @@ def ends(inode: int, facts: SocketFacts, known: Addresses) -> tuple[Hashable, Ha
         return None, None
     where = facts.netns if known.local.startswith(("127.", "[::1]")) else 0
     return (known.local, known.remote, where), (known.remote, known.local, where)
+
+
+def names(inode: int, facts: SocketFacts) -> tuple[int, int]:
+    """(of this socket, of what its other end would be): numbers that seldom are those of others, 0 where unknown;
+    crosswise equal wherever `ends` are, and the same in every process."""
+    if facts.family == AF_UNIX:
+        return inode, facts.peer_socket
+    local, remote = _local_and_remote(facts)
+    if not (local and facts.local_port and facts.remote_port):
+        return 0, 0
+    here = local + facts.local_port.to_bytes(2, "big")
+    there = remote + facts.remote_port.to_bytes(2, "big")
+    return crc32(here + there) or 1, crc32(there + here) or 1

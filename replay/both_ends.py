@@ -13,7 +13,10 @@ from replay.stream import Bytes, Eof, Gap, Side, StreamEvent
 
 RESULT_WEIGHT: Final = 1 << 10  # bytes that a result takes beside what passed on the connection meanwhile
 MAX_HELD: Final = 4 << 20  # bytes held of one connection
-MAX_HELD_IN_ALL: Final = 64 << 20
+# Connections are in the bucket that the names of their ends sum up to, and each bucket has its own bound: what becomes
+# of a connection does not depend on those of other buckets, which another process may have.
+BUCKETS: Final = 16
+MAX_HELD_IN_BUCKET: Final = 4 << 20
 
 
 class End:
@@ -38,10 +41,13 @@ class End:
 class BothEnds:
     """The two ends of one connection, until it is decided which is shown."""
 
-    __slots__ = ("ends", "weight")
+    __slots__ = ("bucket", "ends", "generation", "weight")
 
-    def __init__(self, ends: Sequence[End]) -> None:
+    def __init__(self, ends: Sequence[End], bucket: int = 0, generation: int = 0) -> None:
+        """`generation`: of the socket that was found to be the other end."""
         self.ends = ends
+        self.bucket = bucket
+        self.generation = generation
         self.weight = 0  # bytes that are held
 
     def hold(self, end: End, event: StreamEvent, results: list[Any]) -> bool:
@@ -64,6 +70,11 @@ class BothEnds:
         for each in self.ends:
             each.held = []
         return released
+
+
+def bucket_of(name: int, other: int) -> int:
+    """Of a connection by the names of its ends (`replay.addresses.names`)."""
+    return (name + other) % BUCKETS
 
 
 def is_shown(side: Side | None, chosen: Side) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, Literal, Protocol
 
 from capfile.event import Direction, Flag, SocketFacts
-from replay.addresses import Addresses, addresses, ends
-from replay.both_ends import MAX_HELD_IN_ALL, BothEnds, End, is_shown
+from replay.addresses import Addresses, addresses, ends, names
+from replay.both_ends import BUCKETS, MAX_HELD_IN_BUCKET, BothEnds, End, bucket_of, is_shown
 from replay.dispatch import Conversation
 from replay.exchange import Connection, ProcessFacts
 from replay.processes import Processes
@@ -99,7 +99,7 @@ class Connections:
         self._patient = patient
         self._living: dict[Hashable, _End] = {}
         self._undecided_ends: dict[int, BothEnds] = {}  # by their identity
-        self._held = 0  # bytes of them
+        self._held = [0] * BUCKETS  # bytes of them
 
     def feed(self, step: Step) -> list[Any]:
         """Take one step of one socket; what it finished."""
@@ -122,9 +122,22 @@ class Connections:
             end.note(event)
         return results if end.shown else self._hidden(end, event, results)
 
-    def finish(self) -> list[Any]:
-        """Nothing follows, or too much is held: decide now."""
-        return [result for both in [*self._undecided_ends.values()] for result in self._decide(both)]
+    def undecided(self) -> list[BothEnds]:
+        """Those connections of which it is not decided yet which end is shown."""
+        return sorted(self._undecided_ends.values(), key=lambda both: both.generation)
+
+    def decide(self, both: BothEnds) -> list[Any]:
+        """Which of the two ends is shown from now on; what was held of it."""
+        side = both.decide()
+        del self._undecided_ends[id(both)]
+        self._held[both.bucket] -= both.weight
+        for each in both.ends:
+            assert isinstance(each, _End)
+            each.both = None
+            each.shown = is_shown(each.side, side)
+            if not each.shown:
+                self._leave(each)
+        return both.release()
 
     # -- addresses and the other end
 
@@ -133,17 +146,18 @@ class Connections:
         assert facts is not None
         end.addresses = addresses(facts)
         self._forget(end)
-        self._find_twin(socket.socket, facts, end)
+        self._find_twin(socket, facts, end)
 
-    def _find_twin(self, inode: int, facts: SocketFacts, end: _End) -> None:
-        key, other = ends(inode, facts, end.addresses)
+    def _find_twin(self, socket: SocketState, facts: SocketFacts, end: _End) -> None:
+        key, other = ends(socket.socket, facts, end.addresses)
         if key is not None:
             end.key = key
             self._living[key] = end
         twin = self._living.get(other) if other is not None else None
         if twin is not None and twin is not end:
             if self._policy == "auto" and self._patient and not (end.twin or twin.twin):
-                end.both = twin.both = both = BothEnds((end, twin))
+                both = BothEnds((end, twin), bucket_of(*names(socket.socket, facts)), socket.generation)
+                end.both = twin.both = both
                 self._undecided_ends[id(both)] = both
             for each in (end, twin):
                 each.twin = True
@@ -157,27 +171,15 @@ class Connections:
             return []
         before = both.weight
         over = both.hold(end, event, results)
-        self._held += both.weight - before
-        if self._held > MAX_HELD_IN_ALL:
-            return self.finish()
-        return self._decide(both) if over else []
+        self._held[both.bucket] += both.weight - before
+        if self._held[both.bucket] > MAX_HELD_IN_BUCKET:
+            full = [each for each in self._undecided_ends.values() if each.bucket == both.bucket]
+            return [result for each in full for result in self.decide(each)]
+        return self.decide(both) if over else []
 
     def _leave(self, end: _End) -> None:
         if end.ended == 2 and end.conversation is not None:
             end.conversation.leave()
-
-    def _decide(self, both: BothEnds) -> list[Any]:
-        """Which of the two ends is shown from now on; what was held of it."""
-        side = both.decide()
-        del self._undecided_ends[id(both)]
-        self._held -= both.weight
-        for each in both.ends:
-            assert isinstance(each, _End)
-            each.both = None
-            each.shown = is_shown(each.side, side)
-            if not each.shown:
-                self._leave(each)
-        return both.release()
 
     def _forget(self, end: _End) -> None:
         if end.key is not None and self._living.get(end.key) is end:

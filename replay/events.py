@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from capfile.codec import pieces
@@ -19,7 +19,7 @@ from capfile.errors import CapfileError
 from capfile.event import Event, LostRecord, Row
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
-from capfile.records import batches_of
+from capfile.records import Batch, batches_of
 from capfile.source import Region
 from replay.ledger import Ledger, RingKey, RingTally
 
@@ -36,6 +36,7 @@ assert Event._fields[_SEQUENCE : _TIME + 1] == ("sequence", "time")
 Facts = Process | Socket | Mark
 Item = Event | Facts
 Unnamed = Row | Facts  # a plain tuple is the row of an event
+Decode = Callable[[Chunk, EventLayout | None], Iterator[Batch]]
 
 
 class Quiet:
@@ -50,6 +51,11 @@ class Outlook(Protocol):
         ...
 
 
+def decoded(chunk: Chunk, layout: EventLayout | None) -> Iterator[Batch]:
+    """All records of a chunk."""
+    return batches_of(pieces(chunk), layout)
+
+
 def ordered(frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger) -> Iterator[Item]:
     """Every event of the recording in one order, and the facts that the recorder wrote beside them at their times."""
     for run in ordered_runs(frames, outlook, ledger):
@@ -62,10 +68,10 @@ def named(item: Unnamed) -> Item:
 
 
 def ordered_runs(
-    frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger
+    frames: Iterable[Frame | Damage | Quiet], outlook: Outlook, ledger: Ledger, decode: Decode = decoded
 ) -> Iterator[Sequence[Unnamed]]:
     """The same in the pieces in which they come, without names, for whoever counts the nanoseconds of each event."""
-    merge = _Merge(ledger)
+    merge = _Merge(ledger, decode)
     for frame in frames:
         merge.add(frame)
         bound = outlook.after(frame)
@@ -78,8 +84,9 @@ def ordered_runs(
 class _Merge:
     """A heap of rings, each with its next event; facts are a ring of their own kind."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, decode: Decode) -> None:
         self._ledger = ledger
+        self._decode = decode
         self._rings: dict[RingKey, _RingQueue] = {}
         # (time, rank, number, ring or None, item): facts before control events before data of the same instant
         self._heap: list[tuple[int, int, int, _RingQueue | None, Unnamed]] = []
@@ -111,7 +118,7 @@ class _Merge:
             if len(self._rings) >= MAX_RINGS:
                 self._ledger.skipped["chunks of rings beyond the limit"] += 1
                 return
-            ring = self._rings[key] = _RingQueue(key, self._ledger)
+            ring = self._rings[key] = _RingQueue(key, self._ledger, self._decode)
         ring.chunks.append((chunk, self._layout))
         ring.tally.waiting += 1
         self._buffered += 0 if isinstance(chunk.data, Region) else len(chunk.data)
@@ -165,10 +172,11 @@ class _Merge:
 class _RingQueue:
     """The chunks of one ring that were read and not yet decoded, and the run of its events that is being let go."""
 
-    __slots__ = ("_runs", "at", "chunks", "idle", "key", "ledger", "number", "rank", "run", "tally")
+    __slots__ = ("_decode", "_runs", "at", "chunks", "idle", "key", "ledger", "number", "rank", "run", "tally")
 
-    def __init__(self, key: RingKey, ledger: Ledger) -> None:
+    def __init__(self, key: RingKey, ledger: Ledger, decode: Decode) -> None:
         self.key = key
+        self._decode = decode
         self.rank = 1 if key[1] == Ring.CONTROL else 2
         self.number = (key[0] << 64) + key[1]  # its own among all rings: a heap never has to compare what follows it
         self.ledger = ledger
@@ -194,7 +202,7 @@ class _RingQueue:
         while self.chunks:
             chunk, layout = self.chunks.popleft()
             try:
-                for batch in batches_of(pieces(chunk), layout):
+                for batch in self._decode(chunk, layout):
                     if isinstance(batch, LostRecord):
                         self.tally.perf_lost += batch.lost
                     elif self._follows(batch):

@@ -7,21 +7,21 @@ Each stage is a module of its own and knows nothing of its neighbours but the vo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from replay.connections import Connections, MakeListener, SidePolicy
 from replay.dispatch import Conversation, Result
-from replay.events import named, ordered_runs
+from replay.events import Decode, Unnamed, decoded, named, ordered_runs
 from replay.exchange import Connection, ProcessFacts
 from replay.ledger import Ledger
 from replay.processes import Processes
-from replay.source import Recording
+from replay.source import LookedAhead, Recording
 from replay.stream import Eof, Flow, StreamEvent
 from replay.streams import Streams
 
 if TYPE_CHECKING:
-    from replay.follow import Followed
+    from replay.follow import Followed, Turns
 
 
 class Passage(NamedTuple):
@@ -46,13 +46,8 @@ def passages(recording: Recording | Followed, side: SidePolicy = "auto", prefix:
 
 def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, listener: MakeListener) -> Iterator[Any]:
     """What listeners of your making give back: one is made for each connection, and hears its two flows."""
-    outlook = recording.outlook()
-    ledger = Ledger(outlook.counters)
-    processes = Processes(outlook.processes)
-    streams = Streams(ledger)
-    patient = isinstance(recording, Recording)  # one that is followed is shown as it comes
-    connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener, patient=patient)
-    for run in ordered_runs(recording.frames(), outlook, ledger):
+    runs, processes, streams, connections = stages(recording, recording.outlook(), side, prefix, listener)
+    for run in runs:
         for item in run:
             if type(item) is tuple and (next_step := streams.next_in_order(item)) is not None:
                 if results := connections.feed(next_step):
@@ -64,7 +59,33 @@ def listen(recording: Recording | Followed, side: SidePolicy, prefix: str, liste
                 yield from connections.feed(step)
     for step in streams.finish():
         yield from connections.feed(step)
-    yield from connections.finish()
+    for both in connections.undecided():
+        yield from connections.decide(both)
+
+
+class Stages(NamedTuple):
+    """Those before the conversations."""
+
+    runs: Iterator[Sequence[Unnamed]]
+    processes: Processes
+    streams: Streams
+    connections: Connections
+
+
+def stages(
+    recording: Recording | Followed,
+    outlook: LookedAhead | Turns,
+    side: SidePolicy,
+    prefix: str,
+    listener: MakeListener = Conversation,
+    decode: Decode = decoded,
+) -> Stages:
+    """The stages of one recording, ready to begin."""
+    ledger = Ledger(outlook.counters)
+    processes = Processes(outlook.processes)
+    patient = isinstance(recording, Recording)  # one that is followed is shown as it comes
+    connections = Connections(processes, recording.clock_offset_ns, side, prefix, listener, patient=patient)
+    return Stages(ordered_runs(recording.frames(), outlook, ledger, decode), processes, Streams(ledger), connections)
 
 
 class _Tap:

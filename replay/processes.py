@@ -31,7 +31,6 @@ class Processes:
         """`frames` are those that are known to come; `feed` takes those that come."""
         self._frames: dict[int, list[tuple[int, ProcessFacts]]] = {}  # ascending times
         self._since: dict[int, tuple[int, ProcessFacts]] = {}  # last fork or exec, and what that alone says
-        self._cache: dict[int, ProcessFacts] = {}
         for frame in frames:
             self.note(frame)
 
@@ -51,7 +50,6 @@ class Processes:
         at = bisect_left(known, frame.time, key=lambda row: row[0])
         if len(known) < MAX_FRAMES_PER_PROCESS and not (at < len(known) and known[at][0] == frame.time):
             known.insert(at, (frame.time, _facts(frame)))
-            self._cache.pop(frame.pid, None)
 
     def event(self, event: Event) -> None:
         """A FORK, EXEC or EXIT event, in the order of time."""
@@ -63,21 +61,13 @@ class Processes:
             self._begin(event.tgid, event.time, ProcessFacts(event.tgid, comm))
         elif event.kind == Kind.EXIT:
             self._since.pop(event.tgid, None)
-            self._cache.pop(event.tgid, None)
 
     def _begin(self, pid: int, time: int, facts: ProcessFacts) -> None:
         if len(self._since) < MAX_PROCESSES:
             self._since[pid] = (time, facts)
-        self._cache.pop(pid, None)
 
     def facts(self, pid: int, time: int) -> ProcessFacts:
         """Who `pid` is at `time` (ns), which must not be before the last event."""
-        cached = self._cache.get(pid)
-        if cached is None:
-            cached = self._cache[pid] = self._look_up(pid, time)
-        return cached
-
-    def _look_up(self, pid: int, time: int) -> ProcessFacts:
         since, fallback = self._since.get(pid, (0, ProcessFacts(pid)))
         rows = self._frames.get(pid, [])
         after = bisect_left(rows, since, key=lambda row: row[0])

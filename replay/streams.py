@@ -8,8 +8,10 @@ counted in `skipped`; a socket that has ended is forgotten.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Final, Literal
 
 from capfile.errors import EventError
@@ -115,6 +117,10 @@ class SocketState:
 Step = tuple[SocketState, int, StreamEvent | None]
 
 
+def _by_socket(step: Step) -> tuple[int, int]:
+    return step[0].generation, step[0].socket
+
+
 class Streams:
     """All sockets of one recording."""
 
@@ -124,7 +130,9 @@ class Streams:
         self._parents: dict[int, tuple[int, int]] = {}  # child -> (parent, time of the fork)
         self._children: dict[int, set[int]] = {}
         self._used_sockets: dict[int, set[SocketState]] = {}  # process -> its sockets, for the moment of its exit
-        self._unsettled: deque[tuple[int, SocketState, _Direction]] = deque()
+        # a heap: when the hole is to be settled, a number of its own, and where it is
+        self.unsettled: list[tuple[int, int, SocketState, _Direction]] = []
+        self._holes = count()
         self._turns: Turns[SocketState] = Turns()
         self.skipped: Counter[str] = Counter()
         self._actions: Final[dict[int, Callable[[Event, SocketState], list[Step]]]] = {
@@ -134,6 +142,11 @@ class Streams:
             Kind.STATE: self._state,
             Kind.AUDIT: self._audit,
         }
+
+    @property
+    def open(self) -> int:
+        """How many sockets are."""
+        return len(self._sockets)
 
     def feed(self, item: Item) -> list[Step]:
         """Everything that this item makes known."""
@@ -156,7 +169,7 @@ class Streams:
     def passes(self, event: Row) -> SocketState | None:
         """The same for who needs no bytes: the socket, whose direction has counted them as `passed`."""
         _, kind, number, captured, _, time, inode, generation, position, size, _, tgid, _, _, _, _, flags, _, _ = event
-        if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self._unsettled:
+        if kind != _DATA or captured != size or not size or flags & _FILE_NAME or self.unsettled:
             return None
         socket = self._sockets.get((inode, generation))
         if socket is None or socket.tgid != tgid:
@@ -171,10 +184,11 @@ class Streams:
         return socket
 
     def carefully(self, item: Item) -> list[Step]:
-        """What `feed` says of an item that `next_in_order` did not take, with everything that can be the matter."""
+        """What `feed` says of an item that `next_in_order` did not take, with everything that can be the matter. Of
+        several sockets each has its steps in the order of `_by_socket`, whichever others there are."""
         if type(item) is not Event:
             return self._introduce(item) if isinstance(item, Socket) else []
-        unsettled = self._settle_until(item.time) if self._unsettled and self._unsettled[0][0] < item.time else []
+        unsettled = self._settle_until(item.time) if self.unsettled and self.unsettled[0][0] < item.time else []
         if item.kind == _DATA:
             socket = self._sockets.get((item.socket, item.generation)) or self._open(item)
             if socket is None:
@@ -185,8 +199,14 @@ class Streams:
         else:
             steps = self._control(item)
         if unsettled:
-            steps = unsettled + steps
-        return self._turns.take(steps) if self._unsettled or unsettled or self._turns else steps
+            steps = sorted(unsettled + steps, key=_by_socket)
+        return self._turns.take(steps) if self.unsettled or unsettled or self._turns else steps
+
+    def pass_by(self, time: int) -> list[Step]:
+        """What `feed` says of an event (at `time`) of a socket that is not to be known of here."""
+        if not self.unsettled or self.unsettled[0][0] >= time:
+            return []
+        return self._turns.take(sorted(self._settle_until(time), key=_by_socket))
 
     def finish(self) -> list[Step]:
         """The recording is over: whatever is open is still open."""
@@ -380,7 +400,7 @@ class Streams:
             return self._settle(socket, direction)
         if not direction.waiting:
             direction.waiting = True
-            self._unsettled.append((event.time + SETTLE_NS, socket, direction))
+            self._wait(event.time, socket, direction)
         return []
 
     def _release(self, socket: SocketState, direction: _Direction) -> list[Step]:
@@ -396,14 +416,17 @@ class Streams:
                 steps += self._emit(event, socket, direction)
         return steps
 
+    def _wait(self, now: int, socket: SocketState, direction: _Direction) -> None:
+        heappush(self.unsettled, (now + SETTLE_NS, next(self._holes), socket, direction))
+
     def _settle_until(self, now: int) -> list[Step]:
         """Declare the holes that have waited long enough, if records are known to be lost at all: in a recording
         without losses whatever is missing must still come."""
         steps: list[Step] = []
-        while self._unsettled and self._unsettled[0][0] < now:
-            _, socket, direction = self._unsettled.popleft()
+        while self.unsettled and self.unsettled[0][0] < now:
+            _, _, socket, direction = heappop(self.unsettled)
             if direction.held and not self._ledger.losses:
-                self._unsettled.append((now + SETTLE_NS, socket, direction))
+                self._wait(now, socket, direction)
                 continue
             direction.waiting = False
             steps += self._settle(socket, direction)

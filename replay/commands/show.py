@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
@@ -95,9 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _evidence(read, arguments, files)
         wanted = _wanted(arguments, set(ids), found[0].header.wall_time)
         if arguments.jobs != 1:
-            _in_parallel(arguments, files, wanted, stack)
-            for recording in read:
-                deque(recording.frames(), maxlen=0)  # the other processes have read it: for the remarks
+            _in_parallel(arguments, read, files, wanted, stack)
             remarks.say(read)
             return 0
         if len(read) == 1:
@@ -165,7 +162,11 @@ def _check_jobs(arguments: argparse.Namespace, files: list[str], ids: list[str])
 
 
 def _in_parallel(
-    arguments: argparse.Namespace, files: list[str], wanted: Callable[[Result], bool] | None, stack: ExitStack
+    arguments: argparse.Namespace,
+    found: list[Recording],
+    files: list[str],
+    wanted: Callable[[Result], bool] | None,
+    stack: ExitStack,
 ) -> None:
     from replay import jobs  # likewise
     from replay.output import jsonl, table
@@ -178,8 +179,8 @@ def _in_parallel(
     def line(item: Result) -> bytes | None:
         return encode(item) if wanted is None or wanted(item) else None
 
-    with closing(jobs.lines(files, arguments.side, line, arguments.jobs)) as lines:
-        out.writelines(lines)
+    with closing(jobs.text(found, arguments.side, line, arguments.jobs)) as parts:
+        out.writelines(parts)
 
 
 class _Missing:

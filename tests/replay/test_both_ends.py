@@ -97,7 +97,7 @@ def test_each_connection_is_decided_by_itself(tmp_path: Path) -> None:
     assert shown(capture, tmp_path) == whole("client") + whole("server")
 
 
-@pytest.mark.parametrize("bound", ["replay.both_ends.MAX_HELD", "replay.connections.MAX_HELD_IN_ALL"])
+@pytest.mark.parametrize("bound", ["replay.both_ends.MAX_HELD", "replay.connections.MAX_HELD_IN_BUCKET"])
 def test_what_is_held_is_bounded_and_nothing_is_shown_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:

@@ -106,14 +106,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hostile")
 
 
-@settings(deadline=None, max_examples=100)
-@given(
-    st.lists(
-        FRAMES
-        | st.builds(chunk, st.lists(EVENTS, max_size=12), cpu=SMALL | number(U32), ring=SMALL, first=number(U64)),
-        max_size=6,
-    )
+ANYTHING = st.lists(
+    FRAMES | st.builds(chunk, st.lists(EVENTS, max_size=12), cpu=SMALL | number(U32), ring=SMALL, first=number(U64)),
+    max_size=6,
 )
+
+
+@settings(deadline=None, max_examples=100)
+@given(ANYTHING)
 def test_any_events_and_frames_at_all(folder: Path, frames: list[Frame]) -> None:
     survives(file_bytes([Capture().header, *frames, End(time=0, frames=len(frames) + 2)]), folder)
 
