@@ -1,4 +1,4 @@
-"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes a quarter of an hour."""
+"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes less than ten minutes, the full form forty."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, compiled, full_form, own_network, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, compiled, full_form, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, kept, nothing, ours
 
 EVENT_HEADER = 88  # bytes: struct event without payload
@@ -208,14 +208,13 @@ def _wait_for_recording(program: Sequence[str | Path] = (BIN / "ebpf-rec",)) -> 
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, count = (5, 1_000_000) if full else (3, 200_000)
+    repeats, count = (5, 1_000_000) if full else (5, 300_000)
     section = Section("What recording costs", full)
-    own_network()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         pump = Pump(Path(name))
         cpu_per_event(pump, section, repeats, count)
         cost_per_call(pump, section, repeats, count)
-        large_bodies(pump, section, repeats, (4 if full else 1) << 30)
+        large_bodies(pump, section, repeats, (4 if full else 2) << 30)
         curves(pump, section, count // 4)
     startup(section, repeats)
     section.save("consumer")

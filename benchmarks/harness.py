@@ -6,16 +6,12 @@ A number is only compared with a number of the same round: the machine drifts, r
 from __future__ import annotations
 
 import argparse
-import ctypes
-import fcntl
 import json
 import os
 import platform
 import shutil
 import signal
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -160,24 +156,6 @@ def timed(name: str, part: Callable[[], object]) -> None:
 def have(*programs: str) -> bool:
     """Whether the alternatives are installed; a row is left out, and said so, where they are not."""
     return all(shutil.which(name) for name in programs)
-
-
-CLONE_NEWNET = 0x40000000  # unshare(2), include/uapi/linux/sched.h
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # netdevice(7)
-
-
-def own_network() -> None:
-    """Give this process and its children a network of their own: a loopback interface with the kernel's plain TCP.
-
-    The host's may pace what it sends (BBR), so that a small delay costs much, and its packet filter takes its share.
-    Raises OSError where the process is not root.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "no network namespace of its own (unshare)")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-    Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("reno")
 
 
 def compiled(source: str, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import BIN, Row, Section, cpu_seconds, full_form, own_network, ratios, rounds, running, shown
+from benchmarks.harness import BIN, Row, Section, cpu_seconds, full_form, ratios, rounds, running, shown
 from benchmarks.recorders import ALTERNATIVES, Outcome, Server, installed, nothing, ours
 
 NGINX = """daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; user root;
@@ -65,9 +65,9 @@ def uvicorn(folder: Path) -> Iterator[Server]:
         yield Server([process.pid], PORT)
 
 
-def _load(url: str, seconds: float, sockets: int) -> float:
+def _load(url: str, seconds: int, sockets: int) -> float:
     """Requests per second that wrk reaches over so many connections."""
-    words = ["wrk", "-t1", f"-c{sockets}", f"-d{seconds:g}s", url]
+    words = ["wrk", "-t1", f"-c{sockets}", f"-d{seconds}s", url]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", text)
     assert found, text
@@ -79,7 +79,7 @@ def measure(
     path: str,
     recorders: dict[str, Callable[..., object]],
     repeats: int,
-    seconds: float,
+    seconds: int,
     sockets: int = 16,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, Outcome]]:
     """(requests/s, server CPU s per request, what each recorder lost in all) for every recorder, in rounds."""
@@ -128,7 +128,7 @@ def _peers(said: dict[str, str], outcomes: dict[str, Outcome], own: str) -> str:
     )
 
 
-def curves(section: Section, repeats: int, seconds: float) -> None:
+def curves(section: Section, repeats: int, seconds: int) -> None:
     """nginx's throughput while recorded, over the number of connections and over the snap length."""
     contest = {"none": nothing, "ebpf-rec": ours()}
     over_sockets = []
@@ -145,9 +145,8 @@ def curves(section: Section, repeats: int, seconds: float) -> None:
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, seconds = (7, 3.0) if full else (5, 1.5)
+    repeats, seconds = (7, 3) if full else (7, 1)
     section = Section("Server throughput while recorded, as a ratio to the unrecorded server", full)
-    own_network()
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
     base = {"none": nothing}
     small = measure(nginx, "/small", {**base, "ebpf-rec": ours(), **others}, repeats, seconds)
