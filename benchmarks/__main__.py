@@ -1,4 +1,4 @@
-"""All benchmarks, then the report: docs/performance.md and its plots. The quick form takes less than ten minutes, the full form forty."""
+"""All benchmarks, then the report: docs/performance.md and its plots. Takes less than ten minutes; in full, forty."""
 
 from __future__ import annotations
 
