@@ -95,7 +95,7 @@ def strict_fields(lines: bytes) -> Headers | None:
     fields = _STRICT_FIELDS.findall(text)
     if len(fields) < text.count("\n"):  # each match takes one, its last character
         return None
-    if " \r" in text or "\t\r" in text:
+    if " \r" in text or ("\t" in text and "\t\r" in text):  # one character is found six times as fast as two
         return tuple([(name, value.rstrip(_OWS)) for name, value in fields])
     return tuple(fields)
 
