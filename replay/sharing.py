@@ -85,14 +85,14 @@ class Share:
                         steps = streams.carefully(event)
                     elif self._own(item[_GENERATION]):
                         steps = streams.carefully(named(item))
-                        if streams.open > most:
-                            raise Indivisible("many sockets are open at once")
                     else:
                         steps = streams.pass_by(item[_TIME])
                 else:
                     fact = named(item)
                     processes.feed(fact)
                     steps = streams.carefully(fact) if type(fact) is not Socket or self._own(fact.generation) else ()
+                if streams.open > most:
+                    raise Indivisible("many sockets are open at once")
                 for step in steps:
                     for result in connections.feed(step):
                         yield number, step[0].generation, result

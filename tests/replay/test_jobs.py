@@ -285,6 +285,25 @@ def test_a_recording_that_cannot_be_divided_is_read_by_one_from_where_it_shows(
     assert by(2, [str(changed)], "auto") == one
 
 
+def test_so_many_sockets_that_a_limit_may_be_met_are_read_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them open when the recording begins: nothing but their frames tells of them."""
+    monkeypatch.setattr("replay.streams.MAX_SOCKETS", 6)
+    monkeypatch.setattr(sharing, "MAX_SOCKETS", 6)
+    capture = Capture()
+    process = capture.process(100)
+    sockets = [process.joined(remote=f"127.0.0.1:{port}") for port in range(1, 9)]
+    capture.log[-8:] = [socket.as_frame() for socket in sockets]
+    for turn in range(3):
+        for socket in sockets:
+            socket.receive(GET % turn).send(OK)
+    path = str(capture.write(tmp_path / "a.cap"))
+    one = by_one([path], "auto")
+    assert len(one) == 18
+    assert by(2, [path], "auto") == one
+
+
 def test_each_process_has_its_part_of_the_sockets(path: str) -> None:
     parent = os.getpid()
     owners = b"".join(jobs.text(recordings([path]), "auto", lambda _: b"%d\n" % os.getpid(), 3)).split()
