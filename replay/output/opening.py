@@ -17,7 +17,9 @@ from typing import BinaryIO, Final
 from replay.errors import UsageError
 
 MODE: Final = 0o600  # other people's conversations: for the owner's eyes alone
-BUFFER: Final = 128 << 10  # bytes that go out together: of the usual 8 KiB each sixth line costs a system call
+# Bytes that go out together: of the usual 8 KiB each sixth line costs a system call. Less than a piece of a large body
+# (`replay.output.long_line.PIECE`), which would be copied into it.
+BUFFER: Final = 64 << 10
 NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _NO_HARD_LINKS: Final = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))  # link(2): as on FAT
 FORCE_HELP: Final = "replace OUT if it is there: once the new file is whole, and only a file of your own"
