@@ -50,6 +50,7 @@ class Reader:
         lazy: bool = False,
         wanted: Wanted | None = None,
         sound: int = 0,
+        until: int | None = None,
     ) -> None:
         """`file` is read from its present position.
 
@@ -59,11 +60,11 @@ class Reader:
         `wanted(offset, chunk without data)`: other chunks are passed over unread and unverified; `offset` counts from
         the segment's first byte.
         `sound`: up to where an earlier reader of the same bytes found nothing wrong. Checksums of lazy chunks before it
-        are not compared again.
+        are not compared again. `until`: what a regular file has from this offset on is not read.
         """
         self._file = file
         self._wanted = wanted
-        self._source = source_of(file)
+        self._source = source_of(file, until)
         self._scanner = Scanner(self._source, lazy, sound)
         self._position = 0
         self._searched = 0  # while following: up to where damage was searched for a whole frame

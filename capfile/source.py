@@ -31,13 +31,14 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A regular file by its descriptor; `base` is where offset 0 is."""
+    """A regular file by its descriptor; `base` is where offset 0 is, and from offset `until` on nothing is read."""
 
     seekable = True
 
-    def __init__(self, fd: int, base: int) -> None:
+    def __init__(self, fd: int, base: int, until: int | None = None) -> None:
         self._fd = fd
         self._base = base
+        self._until = until
         self._ahead = b""
         self._ahead_at = 0
 
@@ -52,6 +53,8 @@ class FileSource:
         return self._ahead[:size]
 
     def _pread(self, offset: int, size: int) -> bytes:
+        if self._until is not None:
+            size = max(0, min(size, self._until - offset))
         data = os.pread(self._fd, size, self._base + offset)
         if not data or len(data) == size:
             return data
@@ -65,8 +68,9 @@ class FileSource:
         """Nothing to do."""
 
     def end(self, offset: int) -> int:
-        """Its present size."""
-        return max(offset, os.fstat(self._fd).st_size - self._base)
+        """Its present size, or `until`."""
+        size = os.fstat(self._fd).st_size - self._base
+        return max(offset, size if self._until is None else min(size, self._until))
 
 
 class StreamSource:
@@ -103,13 +107,13 @@ class StreamSource:
         return end
 
 
-def source_of(file: BinaryIO) -> Source:
-    """The right source for an open binary file."""
+def source_of(file: BinaryIO, until: int | None = None) -> Source:
+    """The right source for an open binary file; of a regular one only the bytes before `until`."""
     try:
         fd = file.fileno()
     except (AttributeError, OSError):
         return StreamSource(file)
-    return FileSource(fd, file.tell()) if stat.S_ISREG(os.fstat(fd).st_mode) else StreamSource(file)
+    return FileSource(fd, file.tell(), until) if stat.S_ISREG(os.fstat(fd).st_mode) else StreamSource(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Segment:
     reader: Reader  # the last that read it: knows how that went
     wanted: Wanted | None = None  # which chunks are read; None: all
     sound: int = 0  # up to here a reader has found nothing wrong: later ones need not compare the checksums
+    until: int | None = None  # its size when it was first read: what is appended later is for later, so that all agree
 
     def chunks_of(self, lives: Mapping[int, Sequence[int]]) -> Wanted:
         """The chunks in which these sockets may be; the file's index, if it has one, knows more than their times."""
@@ -75,8 +76,10 @@ class Segment:
     def frames(self) -> Iterator[Frame | Damage]:
         """The file from its beginning."""
         self.file.seek(0)
+        if self.until is None:
+            self.until = os.fstat(self.file.fileno()).st_size
         # chunks stay in the file until they are decoded
-        self.reader = Reader(self.file, lazy=True, wanted=self.wanted, sound=self.sound)
+        self.reader = Reader(self.file, lazy=True, wanted=self.wanted, sound=self.sound, until=self.until)
         yield from frames(self.reader)
         self.sound = max(self.sound, self.reader.sound)
 

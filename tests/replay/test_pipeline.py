@@ -249,3 +249,18 @@ def test_segments_of_one_recording_are_read_as_one_in_any_order_of_their_names(t
     found = recordings([str(tmp_path / "a.cap"), str(tmp_path / "b.cap")])
     assert len(found) == 1
     assert shown(list(exchanges(found[0]))) == [("1-1", "/a", 200), ("1-2", "/b", 200)]
+
+
+def test_what_is_appended_while_a_file_is_read_is_left_for_later(tmp_path: Path) -> None:
+    """Several readings of one recording, in several processes perhaps, agree on where it ends."""
+    capture = Capture(drain_every=1)
+    ask(ask(capture.process(100).accept(), b"/a"), b"/b").close()
+    whole = file_bytes(capture.frames())
+    path = tmp_path / "grows.cap"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    before = list(exchanges(recordings([str(path)])[0]))
+    recording = recordings([str(path)])[0]
+    recording.outlook()
+    path.write_bytes(whole)
+    assert list(exchanges(recording)) == before
+    assert shown(before) != shown(list(exchanges(recordings([str(path)])[0])))
