@@ -119,17 +119,20 @@ class Btf:
         self._types = types = data[header_size + type_start : header_size + type_start + type_size]
         self._places = places = [0]  # type number -> offset in _types; number 0 is void
         self._named = named = dict[tuple[int, int], int]()
+        # A kernel has 100,000 types, and reading an enum's member costs as much as all else: plain numbers.
         unpack, position, end = _INFO.unpack_from, 0, len(types)
+        sizes = {int(kind): (_TYPE.size + once, each) for kind in TypeKind for once, each in [TAIL.get(kind, (0, 0))]}
+        looked_up = {int(TypeKind.STRUCT), int(TypeKind.UNION), int(TypeKind.TYPEDEF)}
         while position < end:
             name, info = unpack(types, position)
             kind = info >> 24 & 31
-            if not TypeKind.INT <= kind <= TypeKind.ENUM64:
+            if kind not in sizes:
                 raise NoBtf(f"BTF type {len(places)} is of the unknown kind {kind}")
-            if name and kind in (TypeKind.STRUCT, TypeKind.UNION, TypeKind.TYPEDEF):
+            if kind in looked_up and name:
                 named.setdefault((name, kind), len(places))
             places.append(position)
-            once, each = TAIL.get(kind, (0, 0))
-            position += _TYPE.size + once + each * (info & 0xFFFF)
+            once, each = sizes[kind]
+            position += once + each * (info & 0xFFFF)
 
     def type(self, number: int) -> Type:
         """The type with this number."""
