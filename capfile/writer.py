@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +24,7 @@ _KIND_OF: Final = {cls: kind for kind, cls in FRAME_TYPES.items()}
 INDEX_ROWS: Final = 1024  # chunks of one Index frame: at most 60 KB of it wait in memory, or are lost with a crash
 INDEX_LISTED: Final = 50_000  # … and generations listed for them: 9 bytes each, half of what a frame may have
 IOV_MAX: Final = 1024  # writev(2): linux/uio.h UIO_MAXIOV
+WRITE_BYTES: Final = 1 << 20  # written at a time where somebody wants to know how far it is
 # What a writer may ask of the page cache between two `sync` calls (seconds): what a power cut can cost.
 FLUSH_INTERVAL: Final = 1.0
 
@@ -60,14 +61,21 @@ class Writer:
         else:
             self._append(_KIND_OF[type(frame)], [encode(frame)])
 
-    def chunk(self, chunk: Chunk, regions: Sequence[bytes | memoryview], generations: list[int] | None = None) -> None:
+    def chunk(
+        self,
+        chunk: Chunk,
+        regions: Sequence[bytes | memoryview],
+        generations: list[int] | None = None,
+        wrote: Callable[[int], None] | None = None,
+    ) -> None:
         """Append a Chunk whose data are `regions` (one, or two where the ring wraps), not copied.
 
-        `generations`: the sockets whose events are in it, if the caller knows; for `Index.generations`.
+        `generations`: the sockets whose events are in it, if the caller knows; for `Index.generations`. `wrote` is told
+        how many bytes of the regions have been written, whenever it is more: they are not read again.
         """
         length = sum(len(region) for region in regions)
         start = self.bytes
-        self._append(FrameKind.CHUNK, [encode(chunk), BIN32.pack(0xC6, length), *regions])
+        self._append(FrameKind.CHUNK, [encode(chunk), BIN32.pack(0xC6, length), *regions], wrote, length)
         self._forget(start)
         self._rows.append([start, chunk.cpu, chunk.ring, chunk.first_time, chunk.last_time, chunk.size])
         self._generations.append(generations if generations is None or len(generations) <= MAX_ITEMS else None)
@@ -118,22 +126,33 @@ class Writer:
         while self._indexes and self._indexes[-1] >= size:
             self._indexes.pop()
 
-    def _append(self, kind: FrameKind, parts: list[bytes | memoryview]) -> None:
+    def _append(
+        self,
+        kind: FrameKind,
+        parts: list[bytes | memoryview],
+        wrote: Callable[[int], None] | None = None,
+        length: int = 0,
+    ) -> None:
+        """One frame; `wrote` is told of the `length` bytes at its end."""
         head = FrameHead(kind, self._tag, self.frames, 0, sum(len(part) for part in parts))
         packed = head._replace(crc=head.checksum(parts)).pack()
-        _write_all(self._fd, [packed, *parts])
+        _write_all(self._fd, [packed, *parts], wrote, FRAME_HEADER.size + head.length - length)
         self.bytes += FRAME_HEADER.size + head.length
         self.frames += 1
 
 
-def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
-    """All parts, or none of them where `fd` is a file that can be cut back."""
+def _write_all(
+    fd: int, parts: Sequence[bytes | memoryview], wrote: Callable[[int], None] | None = None, before: int = 0
+) -> None:
+    """All parts, or none where `fd` is a file that can be cut back. `wrote` is told of what is after `before`."""
     views = [memoryview(part).cast("B") for part in parts if len(part)]
     done = 0
     try:
         while views:
-            written = os.writev(fd, views[:IOV_MAX])
+            written = os.writev(fd, views[:IOV_MAX] if wrote is None else _beginning(views, WRITE_BYTES))
             done += written
+            if wrote is not None and done > before:
+                wrote(done - before)
             while views and written >= len(views[0]):
                 written -= len(views.pop(0))
             if views and written:
@@ -144,3 +163,14 @@ def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
             os.ftruncate(fd, start)
             os.lseek(fd, start, os.SEEK_SET)
         raise
+
+
+def _beginning(views: Sequence[memoryview], size: int) -> list[memoryview]:
+    """The first `size` bytes, or all."""
+    taken = []
+    for view in views[:IOV_MAX]:
+        taken.append(view[:size])
+        size -= len(taken[-1])
+        if not size:
+            break
+    return taken

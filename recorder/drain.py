@@ -2,8 +2,9 @@
 
 One thread runs it. A pass takes the heads of the data rings, then everything in the control rings, then the data up to
 those heads: so every data event in the file comes after the SOCKET event that introduces it. A tail moves only after
-the bytes are written. Only with a redactor is anything copied, and then what is written is the copy without secrets.
-What is compressed, recorder/compression.py decides.
+the bytes before it are written, but then at once: a full ring has room again long before all of it is in the file.
+Only with a redactor is anything copied, and then what is written is the copy without secrets. What is compressed,
+recorder/compression.py decides.
 """
 
 from __future__ import annotations
@@ -158,7 +159,9 @@ class Drain:
         compressor = self._compressor
         pack = compressor.pack if compressor is not None and compressor.wants(size, ring.size) else None
         begin = time.thread_time()
-        self._recording.chunk(Chunk(ring.cpu, ring.kind, first[1] if first else 0, now, size), regions, pack)
+        chunk = Chunk(ring.cpu, ring.kind, first[1] if first else 0, now, size)
+        start = ring.tail
+        self._recording.chunk(chunk, regions, pack, lambda done: ring.release(start + done))
         if compressor is not None:
             compressor.wrote(size, time.thread_time() - begin, pack is not None)
         ring.release(head)

@@ -119,13 +119,20 @@ class Recording:
         if not self.stopped:
             self._append(lambda: self._writer.write(frame))
 
-    def chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None = None) -> None:
+    def chunk(
+        self,
+        chunk: Chunk,
+        regions: Regions,
+        pack: Pack | None = None,
+        wrote: Callable[[int], None] | None = None,
+    ) -> None:
         """Append a Chunk of ring bytes: as the zstd frame that `pack` makes of them, or as they stand.
 
-        Cuts it at a whole record where --max-size or --max-events ends the recording.
+        Cuts it at a whole record where --max-size or --max-events ends the recording. `wrote` is told how many bytes of
+        the regions are not needed any more.
         """
         if self.stopped:
-            self._leave_out(chunk, regions)
+            self._leave_out(chunk, first_event(regions))
             return
         room, most = self._room(), self._most(chunk.ring)
         if chunk.size > room or most is not None:
@@ -134,7 +141,7 @@ class Recording:
             if size < chunk.size:
                 self._last(chunk, regions, size, "max-size" if most is None or events < most else "max-events")
                 return
-        self._append_chunk(chunk, regions, pack)
+        self._append_chunk(chunk, regions, pack, wrote)
 
     def _room(self) -> int:
         most = self._limits.max_size
@@ -149,25 +156,30 @@ class Recording:
         inside, outside = split(regions, size)
         if inside:
             plain = Chunk(chunk.cpu, chunk.ring, chunk.first_time, chunk.last_time, size)
-            self._append_chunk(plain, inside, None)
-        self._leave_out(chunk, outside)
+            self._append_chunk(plain, inside)
+        self._leave_out(chunk, first_event(outside))
         self._end(reason)
 
-    def _append_chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None) -> None:
+    def _append_chunk(
+        self,
+        chunk: Chunk,
+        regions: Regions,
+        pack: Pack | None = None,
+        wrote: Callable[[int], None] | None = None,
+    ) -> None:
         first = first_event(regions)
         before = (self._writer.bytes, self._writer.frames, chunk.ring, chunk.cpu, first[0] if first else None)
         packed = None if pack is None else pack(regions)
         if packed is None:
-            self._append(lambda: self._writer.chunk(chunk, regions))
+            self._append(lambda: self._writer.chunk(chunk, regions, wrote=wrote))
         else:
             self._append(lambda: self._writer.chunk(replace(chunk, codec="zstd"), [packed]))
         if self.stopped:
-            self._leave_out(chunk, regions)
+            self._leave_out(chunk, first)
         else:
             self._before_chunk = before
 
-    def _leave_out(self, chunk: Chunk, regions: Regions) -> None:
-        first = first_event(regions)
+    def _leave_out(self, chunk: Chunk, first: tuple[int, int] | None) -> None:
         if first is not None:
             self.left_out.setdefault((chunk.ring, chunk.cpu), first[0])
 

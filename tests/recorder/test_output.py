@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from capfile import writer
 from capfile.event import EVENT_SIZE, Kind, layout
 from capfile.frames import FORMAT_VERSION, Chunk, Counters, Header, Ring
 from capfile.reader import Reader, decompressed
@@ -17,6 +20,7 @@ from recorder.drain import Drain
 from recorder.errors import OutputError
 from recorder.limits import RecordingLimits
 from recorder.recording import Recording
+from recorder.rings import PAGE
 from tests.recorder.fake import FakeRing
 
 
@@ -124,6 +128,55 @@ def test_a_pass_writes_control_before_data_and_releases_both(tmp_path: Path) -> 
     assert [chunk.ring for chunk in chunks] == [Ring.CONTROL, Ring.DATA]
     assert chunks[1].first_time == first.time
     assert [bytes(chunk.data) for chunk in chunks][:1] == bench.seen
+
+
+def overwritten(bench: Bench, monkeypatch: pytest.MonkeyPatch, fails_at: int = 0) -> list[int]:
+    """Have the ring's memory used again as soon as it is given back, and the disk full at the write of that number;
+    returns the tails at each write."""
+    monkeypatch.setattr(writer, "WRITE_BYTES", 1024)
+    tails: list[int] = []
+    real = os.writev
+
+    def writev(fd: int, views: Sequence[memoryview]) -> int:
+        tails.append(bench.data.tail)
+        bench.data.memory[PAGE : PAGE + tails[-1]] = b"\xff" * tails[-1]
+        if len(tails) == fails_at:
+            raise OSError(errno.ENOSPC, "no space left")
+        return real(fd, views)
+
+    monkeypatch.setattr(os, "writev", writev)
+    return tails
+
+
+def test_a_full_ring_has_room_before_all_of_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(50):
+        bench.data.event(payload=bytes(100))
+    head = bench.data.head()
+    whole = b"".join(bench.data.regions(head))
+    tails = overwritten(bench, monkeypatch)
+    bench.drain.drain_pass()
+    assert tails == sorted({*tails})
+    assert 1024 <= head - tails[-1] + 1024 <= 2048
+    assert bench.data.tail == head
+    monkeypatch.undo()
+    assert [bytes(chunk.data) for chunk in bench.chunks()] == [whole]
+
+
+def test_a_disk_that_fills_in_the_middle_leaves_out_the_chunk_from_its_first_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    first = bench.data.event(payload=bytes(100))
+    for _ in range(50):
+        bench.data.event(payload=bytes(100))
+    overwritten(bench, monkeypatch, fails_at=4)
+    bench.drain.drain_pass()
+    assert bench.recording.stopped == "disk-full"
+    assert bench.recording.left_out == {(Ring.DATA, 0): first.sequence}
+    assert bench.data.tail == bench.data.head()
+    monkeypatch.undo()
+    assert bench.chunks() == []
 
 
 def test_an_empty_pass_writes_nothing(tmp_path: Path) -> None:
