@@ -99,7 +99,7 @@ def _flow(flow: Flow) -> str:
 def _report_lines(report: Report) -> list[str]:
     totals = report.totals
     audited = f"{totals.audited:,} of them counted by the kernel too"
-    total = f"{counted(totals.connections, 'connection')}, {counted(totals.captured, 'byte')} captured, {audited}"
+    total = f"{counted(totals.connections, 'connection')}, {audited}; {counted(totals.captured, 'byte')} captured"
     lines = [f"{report.verdict}: {total}"]
     lines += [f"  missing: {sentence}" for sentence in report.missing]
     if report.uncounted:

@@ -266,7 +266,7 @@ def test_the_text_says_the_same_in_words(tmp_path: Path, capsys: pytest.CaptureF
     assert (
         lines[1] == "  sent: 11 of 1,011 bytes captured; missing: ring-full 1,000; the kernel counted 1,011: balanced"
     )
-    assert lines[2].startswith("incomplete: 1 connection, 11 bytes captured")
+    assert lines[2].startswith("incomplete: 1 connection, 1 of them counted by the kernel too; 11 bytes captured")
     assert main(["verify", str(simple().write(path))]) == 0
     assert capsys.readouterr().out.startswith("complete: ")
     path.write_bytes(with_counter(simple(), "runs_left_out", 1))
