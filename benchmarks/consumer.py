@@ -208,7 +208,7 @@ def _wait_for_recording(program: Sequence[str | Path] = (BIN / "ebpf-rec",)) -> 
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, count = (5, 1_000_000) if full else (5, 300_000)
+    repeats, count = 5, 1_000_000 if full else 300_000
     section = Section("What recording costs", full)
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         pump = Pump(Path(name))

@@ -145,7 +145,7 @@ def curves(section: Section, repeats: int, seconds: int) -> None:
 
 def main(full: bool) -> None:
     """Run all and keep the section."""
-    repeats, seconds = (7, 3) if full else (7, 1)
+    repeats, seconds = 7, 3 if full else 1
     section = Section("Server throughput while recorded, as a ratio to the unrecorded server", full)
     others = {name: ALTERNATIVES[name][0] for name in installed(["tcpdump", "strace", "bpftrace", "bcc callbacks"])}
     base = {"none": nothing}

@@ -151,6 +151,17 @@ class Event(NamedTuple):
 Row = tuple[
     int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, memoryview | bytes
 ]  # fmt: skip
+# Where in a row: numbers as they stand, because then their types are known.
+KIND_AT: Final = 1
+DIRECTION_AT: Final = 2
+CAPTURED_AT: Final = 3
+SEQUENCE_AT: Final = 4
+TIME_AT: Final = 5
+GENERATION_AT: Final = 7
+POSITION_AT: Final = 8
+PAYLOAD_AT: Final = 18
+assert [Event._fields[at] for at in (1, 2, 3, 4)] == ["kind", "direction", "captured", "sequence"]
+assert [Event._fields[at] for at in (5, 7, 8, 18)] == ["time", "generation", "position", "payload"]
 
 
 class LostRecord(NamedTuple):

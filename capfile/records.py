@@ -11,14 +11,23 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from capfile.errors import EventError
-from capfile.event import EVENT_ABI, FIELDS, PERF_HEADER, PERF_RECORD_LOST, PERF_RECORD_SAMPLE, Event, LostRecord, Row
+from capfile.event import (
+    CAPTURED_AT,
+    EVENT_ABI,
+    FIELDS,
+    PERF_HEADER,
+    PERF_RECORD_LOST,
+    PERF_RECORD_SAMPLE,
+    Event,
+    LostRecord,
+    Row,
+)
 from capfile.layout import OURS, EventLayout
 
 _LOST: Final = struct.Struct("<QQ")
 _RAW_SIZE: Final = 4  # PERF_SAMPLE_RAW: u32 size before the event
 BEFORE: Final = PERF_HEADER.size + _RAW_SIZE
 _SAMPLE: Final = struct.Struct("<IHHI" + "".join(code for _, code, _ in FIELDS))
-_CAPTURED: Final = Event._fields.index("captured")
 MAX_RECORD: Final = 0xFFFF  # perf_event_header.size is a u16
 BATCH: Final = 1024  # records in a batch at most: half a MiB of tuples
 
@@ -134,7 +143,7 @@ def _event(raw: bytes | memoryview, layout: EventLayout | None, offset: int) -> 
     if len(raw) < fields_of.size:
         raise EventError(f"event of {len(raw)} bytes at offset {offset} of the chunk, {fields_of.size} expected")
     fields = fields_of.fields(raw, 0)
-    abi, captured = fields[0], fields[_CAPTURED]
+    abi, captured = fields[0], fields[CAPTURED_AT]
     if layout is None and abi != EVENT_ABI:
         raise EventError(f"event of ABI {abi} at offset {offset} of the chunk, and no header to explain it")
     there = len(raw) - fields_of.size

@@ -11,7 +11,7 @@ from collections.abc import Callable, Set
 from itertools import repeat
 from typing import Any, Final
 
-from capfile.event import EVENT_ABI, FIELDS, PERF_RECORD_SAMPLE, Direction, Event, Kind, Row
+from capfile.event import EVENT_ABI, FIELDS, PERF_RECORD_SAMPLE, SEQUENCE_AT, TIME_AT, Direction, Kind, Row
 from capfile.records import BATCH, BEFORE, Samples
 
 # In place of the row of an event that is not wanted, and shorter: the type and size of its record,
@@ -23,7 +23,7 @@ _REST: Final = struct.Struct("<Q8xQQqIIiIHHI")  # the socket, then all behind th
 _SOCKET: Final = _OFFSETS["socket"]
 _HEADER: Final = _SOCKET + _REST.size
 assert _LOOK.size == _OFFSETS["position"] == _OFFSETS["generation"] + 8
-assert Event._fields[4:6] == ("sequence", "time")
+assert (SEQUENCE_AT, TIME_AT) == (4, 5)
 
 
 def sifter(

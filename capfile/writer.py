@@ -27,6 +27,7 @@ IOV_MAX: Final = 1024  # writev(2): linux/uio.h UIO_MAXIOV
 WRITE_BYTES: Final = 1 << 20  # written at a time where somebody wants to know how far it is
 # What a writer may ask of the page cache between two `sync` calls (seconds): what a power cut can cost.
 FLUSH_INTERVAL: Final = 1.0
+Wrote = Callable[[int], None]  # told how many bytes have been written, whenever it is more
 
 
 class Writer:
@@ -66,7 +67,7 @@ class Writer:
         chunk: Chunk,
         regions: Sequence[bytes | memoryview],
         generations: list[int] | None = None,
-        wrote: Callable[[int], None] | None = None,
+        wrote: Wrote | None = None,
     ) -> None:
         """Append a Chunk whose data are `regions` (one, or two where the ring wraps), not copied.
 
@@ -130,7 +131,7 @@ class Writer:
         self,
         kind: FrameKind,
         parts: list[bytes | memoryview],
-        wrote: Callable[[int], None] | None = None,
+        wrote: Wrote | None = None,
         length: int = 0,
     ) -> None:
         """One frame; `wrote` is told of the `length` bytes at its end."""
@@ -141,36 +142,33 @@ class Writer:
         self.frames += 1
 
 
-def _write_all(
-    fd: int, parts: Sequence[bytes | memoryview], wrote: Callable[[int], None] | None = None, before: int = 0
-) -> None:
+def split(views: Sequence[memoryview], at: int) -> tuple[list[memoryview], list[memoryview]]:
+    """`views` before and from byte `at`, without empty ones."""
+    before: list[memoryview] = []
+    after: list[memoryview] = []
+    for view in views:
+        part = min(at, len(view))
+        at -= part
+        before.append(view[:part])
+        after.append(view[part:])
+    return [view for view in before if len(view)], [view for view in after if len(view)]
+
+
+def _write_all(fd: int, parts: Sequence[bytes | memoryview], wrote: Wrote | None, before: int) -> None:
     """All parts, or none where `fd` is a file that can be cut back. `wrote` is told of what is after `before`."""
     views = [memoryview(part).cast("B") for part in parts if len(part)]
     done = 0
     try:
         while views:
-            written = os.writev(fd, views[:IOV_MAX] if wrote is None else _beginning(views, WRITE_BYTES))
+            next_views = views if wrote is None else split(views, WRITE_BYTES)[0]
+            written = os.writev(fd, next_views[:IOV_MAX])
             done += written
             if wrote is not None and done > before:
                 wrote(done - before)
-            while views and written >= len(views[0]):
-                written -= len(views.pop(0))
-            if views and written:
-                views[0] = views[0][written:]
+            views = split(views, written)[1]
     except OSError:
         if done and stat.S_ISREG(os.fstat(fd).st_mode):
             start = os.lseek(fd, 0, os.SEEK_CUR) - done
             os.ftruncate(fd, start)
             os.lseek(fd, start, os.SEEK_SET)
         raise
-
-
-def _beginning(views: Sequence[memoryview], size: int) -> list[memoryview]:
-    """The first `size` bytes, or all."""
-    taken = []
-    for view in views[:IOV_MAX]:
-        taken.append(view[:size])
-        size -= len(taken[-1])
-        if not size:
-            break
-    return taken

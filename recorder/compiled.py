@@ -24,6 +24,8 @@ BCC_PACKAGES: Final = (
     Path("/usr/lib/python3/dist-packages/bcc/__init__.py"),  # Debian, Ubuntu
     *sorted(Path("/usr/lib").glob("python3.*/site-packages/bcc/__init__.py"), reverse=True),  # Fedora, Arch
 )
+# bcc has debug information made, a fifth of the compiler's time; nothing but the verifier's listing shows it.
+NO_DEBUG_INFORMATION: Final = "-g0"
 
 
 def load_bcc() -> Any:
@@ -66,10 +68,6 @@ def _stderr_captured() -> Iterator[list[str]]:
             os.close(saved)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()
-
-
-# bcc has debug information made, a fifth of the compiler's time; nothing but the verifier's listing shows it.
-NO_DEBUG_INFORMATION: Final = "-g0"
 
 
 class Compiled:

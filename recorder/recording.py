@@ -18,7 +18,7 @@ from typing import Final
 
 from capfile.event import EVENT_SIZE, FIELDS, PERF_HEADER, PERF_RECORD_SAMPLE
 from capfile.frames import Chunk, Counters, End, Frame, Header, Mark, Ring
-from capfile.writer import Writer
+from capfile.writer import Writer, Wrote, split
 from recorder import output
 from recorder.limits import CLOSING_RESERVE, RecordingLimits
 from recorder.rings import whole_records
@@ -43,18 +43,6 @@ def first_event(regions: Regions) -> tuple[int, int] | None:
     if len(head) < _RAW + EVENT_SIZE or PERF_HEADER.unpack_from(head)[0] != PERF_RECORD_SAMPLE:
         return None
     return _SEQUENCE.unpack_from(head, _SEQUENCE_OFFSET)[0], _SEQUENCE.unpack_from(head, _TIME_OFFSET)[0]
-
-
-def split(regions: Regions, at: int) -> tuple[list[memoryview], list[memoryview]]:
-    """`regions` before and from byte `at`."""
-    before: list[memoryview] = []
-    after: list[memoryview] = []
-    for region in regions:
-        part = min(at, len(region))
-        at -= part
-        before.append(region[:part])
-        after.append(region[part:])
-    return [r for r in before if len(r)], [r for r in after if len(r)]
 
 
 class Recording:
@@ -119,13 +107,7 @@ class Recording:
         if not self.stopped:
             self._append(lambda: self._writer.write(frame))
 
-    def chunk(
-        self,
-        chunk: Chunk,
-        regions: Regions,
-        pack: Pack | None = None,
-        wrote: Callable[[int], None] | None = None,
-    ) -> None:
+    def chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None = None, wrote: Wrote | None = None) -> None:
         """Append a Chunk of ring bytes: as the zstd frame that `pack` makes of them, or as they stand.
 
         Cuts it at a whole record where --max-size or --max-events ends the recording. `wrote` is told how many bytes of
@@ -156,17 +138,11 @@ class Recording:
         inside, outside = split(regions, size)
         if inside:
             plain = Chunk(chunk.cpu, chunk.ring, chunk.first_time, chunk.last_time, size)
-            self._append_chunk(plain, inside)
+            self._append_chunk(plain, inside, None, None)
         self._leave_out(chunk, first_event(outside))
         self._end(reason)
 
-    def _append_chunk(
-        self,
-        chunk: Chunk,
-        regions: Regions,
-        pack: Pack | None = None,
-        wrote: Callable[[int], None] | None = None,
-    ) -> None:
+    def _append_chunk(self, chunk: Chunk, regions: Regions, pack: Pack | None, wrote: Wrote | None) -> None:
         first = first_event(regions)
         before = (self._writer.bytes, self._writer.frames, chunk.ring, chunk.cpu, first[0] if first else None)
         packed = None if pack is None else pack(regions)

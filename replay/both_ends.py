@@ -43,7 +43,7 @@ class BothEnds:
 
     __slots__ = ("bucket", "ends", "generation", "weight")
 
-    def __init__(self, ends: Sequence[End], bucket: int = 0, generation: int = 0) -> None:
+    def __init__(self, ends: Sequence[End], bucket: int, generation: int) -> None:
         """`generation`: of the socket that was found to be the other end."""
         self.ends = ends
         self.bucket = bucket

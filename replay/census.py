@@ -16,7 +16,7 @@ from typing import Final
 from capfile.codec import pieces
 from capfile.damage import Damage
 from capfile.errors import CapfileError, EventError
-from capfile.event import AF_UNIX, Event, Kind, LostRecord, SocketFacts
+from capfile.event import AF_UNIX, KIND_AT, Event, Kind, LostRecord, SocketFacts
 from capfile.frames import Chunk, Frame, Header, Ring, Socket
 from capfile.layout import EventLayout
 from capfile.records import batches_of
@@ -28,7 +28,6 @@ MAX_UNIX: Final = 1 << 17  # Unix sockets whose connections are told apart
 _PAGE: Final = 1 << 16
 MAX_PAGES: Final = 1 << 8
 _SLOTS: Final = 1 << 20  # names that are told apart for certain; where two fall together sockets may share an owner
-_KIND: Final = Event._fields.index("kind")
 _SOCKET: Final = int(Kind.SOCKET)
 _GOLDEN: Final = 40503  # 65,536 times the golden ratio's fraction
 
@@ -64,7 +63,7 @@ class Census:
         with suppress(CapfileError):  # who reads the events says so
             for batch in batches_of(pieces(chunk), self._layout):
                 for row in () if isinstance(batch, LostRecord) else batch:
-                    if row[_KIND] == _SOCKET:
+                    if row[KIND_AT] == _SOCKET:
                         event = Event._make(row)
                         self._facts(event.socket, event.generation, event.payload)
 

@@ -33,17 +33,9 @@ class Listener(Protocol):
 
     connection: Connection
 
-    @property
-    def ended(self) -> bool:
-        """Whether both flows have had their Eof."""
-        ...
-
     def feed(self, flow: Flow, event: StreamEvent) -> list[Any]:
         """Take one event; what it finished."""
         ...
-
-    def leave(self) -> None:
-        """It has ended, and what it gave is not wanted."""
 
 
 MakeListener = Callable[[Connection, ProcessFacts | None, int], Listener]
@@ -135,8 +127,6 @@ class Connections:
             assert isinstance(each, _End)
             each.both = None
             each.shown = is_shown(each.side, side)
-            if not each.shown:
-                self._leave(each)
         return both.release()
 
     # -- addresses and the other end
@@ -167,7 +157,6 @@ class Connections:
         """Results of an end that is not shown, or not yet."""
         both = end.both
         if both is None:
-            self._leave(end)
             return []
         before = both.weight
         over = both.hold(end, event, results)
@@ -176,10 +165,6 @@ class Connections:
             full = [each for each in self._undecided_ends.values() if each.bucket == both.bucket]
             return [result for each in full for result in self.decide(each)]
         return self.decide(both) if over else []
-
-    def _leave(self, end: _End) -> None:
-        if end.ended == 2 and end.conversation is not None:
-            end.conversation.leave()
 
     def _forget(self, end: _End) -> None:
         if end.key is not None and self._living.get(end.key) is end:

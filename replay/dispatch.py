@@ -75,14 +75,6 @@ class Conversation:
         self._missing: dict[Flow, int] = {"request": 0, "response": 0}
         self._open = 2
 
-    @property
-    def ended(self) -> bool:
-        """Whether both flows have had their Eof."""
-        return not self._open
-
-    def leave(self) -> None:
-        """Nobody hears it any more."""
-
     def feed(self, flow: Flow, event: StreamEvent) -> list[Result]:
         """Take one event; what it finished."""
         layer = self._layer

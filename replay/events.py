@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from capfile.codec import pieces
 from capfile.damage import Damage
 from capfile.errors import CapfileError
-from capfile.event import Event, LostRecord, Row
+from capfile.event import SEQUENCE_AT, TIME_AT, Event, LostRecord, Row
 from capfile.frames import Chunk, Counters, Frame, Header, Mark, Process, Ring, Socket
 from capfile.layout import EventLayout
 from capfile.records import Batch, batches_of
@@ -30,9 +30,6 @@ MAX_RINGS: Final = 16_384  # two per CPU of the largest x86 kernel (NR_CPUS is a
 MAX_BUFFERED: Final = 2 << 30
 # Damage that may have swallowed events; a frame that came twice or late has not.
 _SWALLOWS: Final = frozenset({"cut", "damaged", "missing", "limit"})
-_SEQUENCE: Final = 4  # of an event, by their places, because every event comes by
-_TIME: Final = 5
-assert Event._fields[_SEQUENCE : _TIME + 1] == ("sequence", "time")
 Facts = Process | Socket | Mark
 Item = Event | Facts
 Unnamed = Row | Facts  # a plain tuple is the row of an event
@@ -133,7 +130,7 @@ class _Merge:
         """The next event of the ring is that at index `at` of its run."""
         ring.at = at
         event = ring.run[at]
-        heapq.heappush(self._heap, (event[_TIME], ring.rank, ring.number, ring, event))
+        heapq.heappush(self._heap, (event[TIME_AT], ring.rank, ring.number, ring, event))
 
     def release(self, bound: int) -> Iterator[Sequence[Unnamed]]:
         """Everything earlier than `bound`, in order."""
@@ -153,7 +150,7 @@ class _Merge:
             start, end = ring.at, ring.at + 1
             while True:
                 run = ring.run
-                while end < len(run) and run[end][_TIME] < limit:
+                while end < len(run) and run[end][TIME_AT] < limit:
                     end += 1
                 yield run[start:end]
                 if end < len(run):
@@ -161,7 +158,7 @@ class _Merge:
                     break
                 if not ring.advance():
                     break
-                if ring.run[0][_TIME] >= limit:
+                if ring.run[0][TIME_AT] >= limit:
                     self._wait(ring, 0)
                     break
                 start, end = 0, 1
@@ -220,20 +217,20 @@ class _RingQueue:
         if number is None:
             return False
         for row in batch:
-            if row[_SEQUENCE] != number:
+            if row[SEQUENCE_AT] != number:
                 return False
             number += 1
         tally.next = number
         tally.damaged = False
         tally.records += len(batch)
-        tally.last_time = batch[-1][_TIME]
+        tally.last_time = batch[-1][TIME_AT]
         return True
 
     def _one_by_one(self, batch: list[Row]) -> Iterator[Sequence[Row]]:
         """Whatever is the matter with it is noted when the events before it are gone."""
         tally = self.tally
         for row in batch:
-            number, time = row[_SEQUENCE], row[_TIME]
+            number, time = row[SEQUENCE_AT], row[TIME_AT]
             if number == tally.next:
                 tally.next = number + 1
             else:

@@ -17,7 +17,7 @@ from replay.exchange import Connection, ProcessFacts
 from replay.ledger import Ledger
 from replay.processes import Processes
 from replay.source import LookedAhead, Recording
-from replay.stream import Eof, Flow, StreamEvent
+from replay.stream import Flow, StreamEvent
 from replay.streams import Streams
 
 if TYPE_CHECKING:
@@ -95,15 +95,6 @@ class _Tap:
         self.connection = connection
         self._process = process
         self._clock_offset_ns = clock_offset_ns
-        self._open = 2
-
-    @property
-    def ended(self) -> bool:
-        return not self._open
-
-    def leave(self) -> None:
-        """Nobody hears it any more."""
 
     def feed(self, flow: Flow, event: StreamEvent) -> list[Passage]:
-        self._open -= isinstance(event, Eof)
         return [Passage(self.connection, self._process, self._clock_offset_ns, flow, event)]

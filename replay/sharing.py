@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from capfile.codec import pieces
-from capfile.event import Event, Kind, LostRecord
+from capfile.event import GENERATION_AT, KIND_AT, TIME_AT, Kind, LostRecord
 from capfile.frames import Chunk, Ring, Socket
 from capfile.layout import EventLayout
 from capfile.records import Batch, batches_of
@@ -26,11 +26,6 @@ from replay.streams import MAX_SOCKETS, Step
 
 MAX_ANSWERS: Final = 1 << 16  # to the question whose a socket is, about 100 bytes each
 PATIENCE: Final = 8192  # events after which it is said how far the results go
-# Of an event, by their places, because every event comes by.
-_KIND: Final = 1
-_TIME: Final = 5
-_GENERATION: Final = 7
-assert [Event._fields[at] for at in (1, 5, 7)] == ["kind", "time", "generation"]
 _OF_SOCKETS: Final = {Kind.DATA, Kind.SOCKET, Kind.SHUTDOWN, Kind.CLOSE, Kind.STATE, Kind.AUDIT}
 _OF_PROCESSES: Final = frozenset({int(Kind.FORK), int(Kind.EXEC), int(Kind.EXIT)})
 
@@ -73,20 +68,20 @@ class Share:
                     if len(item) == PASSED:
                         if not unsettled:
                             continue
-                        steps = streams.pass_by(item[_TIME])
+                        steps = streams.pass_by(item[TIME_AT])
                     elif (step := streams.next_in_order(item)) is not None:
                         if results := connections.feed(step):
                             for result in results:
                                 yield number, step[0].generation, result
                         continue
-                    elif item[_KIND] in _OF_PROCESSES:
+                    elif item[KIND_AT] in _OF_PROCESSES:
                         event = named(item)
                         processes.feed(event)
                         steps = streams.carefully(event)
-                    elif self._own(item[_GENERATION]):
+                    elif self._own(item[GENERATION_AT]):
                         steps = streams.carefully(named(item))
                     else:
-                        steps = streams.pass_by(item[_TIME])
+                        steps = streams.pass_by(item[TIME_AT])
                 else:
                     fact = named(item)
                     processes.feed(fact)
@@ -114,7 +109,7 @@ def _without_facts(batches: Iterator[Batch]) -> Iterator[Batch]:
     events have been looked at by the sifter."""
     for batch in batches:
         if len(batch) == 1 and not isinstance(batch, LostRecord):
-            _not_facts(batch[0][_KIND])
+            _not_facts(batch[0][KIND_AT])
         yield batch
 
 

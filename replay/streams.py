@@ -15,7 +15,20 @@ from itertools import count
 from typing import Final, Literal
 
 from capfile.errors import EventError
-from capfile.event import SOCKET_AUDIT, Direction, Event, Flag, Kind, Reason, Row, SocketFacts
+from capfile.event import (
+    DIRECTION_AT,
+    PAYLOAD_AT,
+    POSITION_AT,
+    SOCKET_AUDIT,
+    TIME_AT,
+    Direction,
+    Event,
+    Flag,
+    Kind,
+    Reason,
+    Row,
+    SocketFacts,
+)
 from capfile.frames import Socket
 from replay.events import Item
 from replay.ledger import Ledger
@@ -36,12 +49,6 @@ _REASONS: Final = {int(reason): reason.label for reason in Reason}
 _EOF, _FILE_NAME, _JOINED, _RESET = int(Flag.EOF), int(Flag.FILE_NAME), int(Flag.JOINED), int(Flag.RESET)
 _OF_ITS_OPENING: Final = int(Flag.JOINED | Flag.ACCEPTED | Flag.CONNECTED | Flag.PAIR)
 _DATA, _SEND, _RECEIVE = int(Kind.DATA), int(Direction.SEND), int(Direction.RECEIVE)
-# Of an event, by their places, because every event comes by.
-_DIRECTION: Final = 2
-_TIME: Final = 5
-_POSITION: Final = 8
-_PAYLOAD: Final = 18
-assert [Event._fields[at] for at in (2, 5, 8, 18)] == ["direction", "time", "position", "payload"]
 End = Literal["fin", "reset", "close", "process-exit", "end-of-capture"]
 
 
@@ -161,10 +168,10 @@ class Streams:
         socket = self.passes(event)
         if socket is None:
             return None
-        payload = event[_PAYLOAD]
+        payload = event[PAYLOAD_AT]
         data = payload if type(payload) is bytes else bytes(payload)
-        number = _SEND if event[_DIRECTION] == _SEND else _RECEIVE
-        return socket, number, Bytes(event[_POSITION], event[_TIME], data)
+        number = _SEND if event[DIRECTION_AT] == _SEND else _RECEIVE
+        return socket, number, Bytes(event[POSITION_AT], event[TIME_AT], data)
 
     def passes(self, event: Row) -> SocketState | None:
         """The same for who needs no bytes: the socket, whose direction has counted them as `passed`."""
